@@ -1,0 +1,116 @@
+//! What an agent is made with, and what the two sides tell each other.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::check::{NominationPolicy, Role};
+
+/// A STUN server to learn server-reflexive candidates from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StunServer {
+    /// The URI as the user wrote it, for events.
+    pub uri: Box<str>,
+    /// Host name or address literal.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
+    /// Its address, if the host is a literal; else the driver resolves it.
+    pub address: Option<SocketAddr>,
+}
+
+/// The settings of an agent. [`Config::new`] gives the defaults.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The role to start in (RFC 8445 §6.1.1); a conflict may change it.
+    pub role: Role,
+    /// STUN servers, asked side by side.
+    pub stun_servers: Vec<StunServer>,
+    /// The pacing that we offer (Ta; `ice-pacing`, RFC 8839 §5.5). Default 5 ms.
+    pub pacing: Duration,
+    /// Largest number of pairs over all check lists (RFC 8445 §6.1.2.5). Default 100.
+    pub max_pairs: usize,
+    /// Largest number of remote candidates a stream. Default 256.
+    pub max_remote_candidates: usize,
+    /// How long gathering waits for STUN servers before it ends without them.
+    pub gather_timeout: Duration,
+    /// Which valid pair the controlling agent nominates, and when.
+    pub nomination: Box<dyn NominationPolicy>,
+    /// Gather loopback addresses too (and accept loopback remotes).
+    pub include_loopback: bool,
+    /// Candidate types to gather and signal.
+    pub gather_host: bool,
+    /// Server-reflexive candidates are gathered.
+    pub gather_server_reflexive: bool,
+    /// Gather IPv4 addresses.
+    pub ipv4: bool,
+    /// Gather IPv6 addresses.
+    pub ipv6: bool,
+    /// Keep the records that [`super::Core::poll_log`] returns.
+    pub log: bool,
+}
+
+impl Config {
+    /// The defaults for an agent in `role`.
+    pub fn new(role: Role) -> Self {
+        Config {
+            role,
+            stun_servers: Vec::new(),
+            pacing: Duration::from_millis(5),
+            max_pairs: 100,
+            max_remote_candidates: 256,
+            gather_timeout: Duration::from_secs(5),
+            nomination: Box::new(crate::check::Fast::default()),
+            include_loopback: false,
+            gather_host: true,
+            gather_server_reflexive: true,
+            ipv4: true,
+            ipv6: true,
+            log: false,
+        }
+    }
+}
+
+/// A username fragment and password (RFC 8445 §5.3). `Debug` hides the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// 4 to 256 ice-chars.
+    pub ufrag: Box<str>,
+    /// 22 to 256 ice-chars.
+    pub pwd: Box<str>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({}, …)", self.ufrag)
+    }
+}
+
+/// What the peer's signalling says of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteParameters {
+    /// The peer's credentials.
+    pub credentials: Credentials,
+    /// The peer's `ice-pacing`; RFC 8839 §5.5 takes 50 ms where it is absent.
+    pub pacing: Duration,
+    /// The peer is a lite agent.
+    pub lite: bool,
+    /// The peer's `ice-options`.
+    pub options: Vec<Box<str>>,
+}
+
+impl RemoteParameters {
+    /// RFC 8839 §5.5: an agent that says nothing paces at 50 ms.
+    pub const DEFAULT_PACING: Duration = Duration::from_millis(50);
+
+    /// A full peer with these credentials that said nothing else.
+    pub fn new(ufrag: &str, pwd: &str) -> Self {
+        RemoteParameters {
+            credentials: Credentials { ufrag: ufrag.into(), pwd: pwd.into() },
+            pacing: Self::DEFAULT_PACING,
+            lite: false,
+            options: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the core reports.
+
+use std::net::SocketAddr;
+
+use crate::agent::{BaseId, StreamId};
+use crate::candidate::{Candidate, ComponentId};
+
+/// The state of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Nothing to check yet.
+    New,
+    /// Checks are running, and a component has no valid pair.
+    Checking,
+    /// Every component has a valid pair: data may be sent (RFC 8445 §12.1).
+    Connected,
+    /// Every component has its selected pair, and checks have ended.
+    Completed,
+    /// Two consent checks in a row were not answered.
+    Disconnected,
+    /// No pair worked, or consent expired (RFC 7675 §5.1).
+    Failed,
+    /// The agent was closed.
+    Closed,
+}
+
+/// Why a state was entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StateReason {
+    /// Checks began.
+    ChecksStarted,
+    /// Every component has a valid pair.
+    ValidPairs,
+    /// Every component has a selected pair.
+    Selected,
+    /// Consent checks go unanswered.
+    ConsentMissed,
+    /// Consent checks are answered again.
+    ConsentRegained,
+    /// Consent was not renewed for 30 seconds.
+    ConsentExpired,
+    /// Every pair of a check list failed.
+    AllPairsFailed,
+    /// There was no pair to check when the patience timer ended (RFC 8863).
+    NoPairs,
+    /// The caller closed the agent.
+    Closed,
+}
+
+/// Something that the application, or the driver on its behalf, wants to know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A local candidate to signal to the peer.
+    Candidate {
+        /// Its stream.
+        stream: StreamId,
+        /// The candidate.
+        candidate: Candidate,
+    },
+    /// No more local candidates will come for the stream.
+    EndOfCandidates {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A server gave no candidate for one of our addresses.
+    CandidateError {
+        /// The server's URI.
+        uri: Box<str>,
+        /// The server's STUN error code, or 701 when it was not reached.
+        code: u16,
+        /// A sentence for people.
+        text: Box<str>,
+    },
+    /// The agent's state changed.
+    State {
+        /// The new state.
+        state: State,
+        /// Why.
+        reason: StateReason,
+    },
+    /// The selected pair of a component changed.
+    Selected {
+        /// The stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// Our candidate of the pair.
+        local: Candidate,
+        /// The peer's candidate of the pair.
+        remote: Candidate,
+    },
+    /// The path on which the component's data is to be sent from now on: the
+    /// best valid pair before selection, the selected pair after it. `None`
+    /// when there is none, or consent expired: nothing may be sent.
+    SendPath {
+        /// The stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// Socket to send from and address to send to.
+        path: Option<(BaseId, SocketAddr)>,
+    },
+    /// Datagrams from `from` on `base` now belong to the component: an
+    /// authenticated check passed between the two.
+    PathOpened {
+        /// The stream.
+        stream: StreamId,
+        /// The component.
+        component: ComponentId,
+        /// The socket.
+        base: BaseId,
+        /// The peer's address.
+        from: SocketAddr,
+    },
+    /// The opposite of [`Event::PathOpened`].
+    PathClosed {
+        /// The socket.
+        base: BaseId,
+        /// The peer's address.
+        from: SocketAddr,
+    },
+}

@@ -1,0 +1,120 @@
+//! What the core is told, and what it asks for.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::candidate::ComponentId;
+
+/// A data stream of an agent, numbered from 0 in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u16);
+
+/// A base: a socket that the core asked for. Numbers are never reused within
+/// an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseId(pub u32);
+
+/// An address of this machine, with what the system says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// The interface's name, empty if unknown.
+    pub interface: Box<str>,
+    /// The interface's index, 0 if unknown; the scope id of link-local IPv6.
+    pub index: u32,
+    /// The length of the network prefix, if known.
+    pub prefix: Option<u8>,
+    /// An IPv6 temporary address (RFC 8981); `None` where the system does not say.
+    pub temporary: Option<bool>,
+    /// A deprecated address (RFC 4862 §5.5.4); `None` where the system does not say.
+    pub deprecated: Option<bool>,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// A datagram that looked like STUN arrived on a base. (Application data
+    /// does not pass through the core: see [`crate::stun::looks_like_stun`].)
+    Datagram {
+        /// Where it arrived.
+        base: BaseId,
+        /// Who sent it.
+        from: SocketAddr,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// The addresses of this machine; starts or updates gathering.
+    LocalAddresses(&'a [LocalAddress]),
+    /// A [`SocketOp::BindUdp`] succeeded.
+    Bound {
+        /// Which one.
+        base: BaseId,
+        /// The address with the port that was given.
+        local: SocketAddr,
+    },
+    /// A [`SocketOp::BindUdp`] failed: the address is reported and skipped.
+    BindFailed {
+        /// Which one.
+        base: BaseId,
+        /// The system's words.
+        error: &'a std::io::Error,
+    },
+    /// A server's name was resolved ([`SocketOp::Resolve`]); empty if it was not.
+    Resolved {
+        /// Index of the server in [`super::Config::stun_servers`].
+        server: usize,
+        /// Its addresses, in the resolver's order.
+        addresses: &'a [SocketAddr],
+    },
+    /// The system reported an error for a datagram to `to`: an ICMP error or
+    /// a refused send. It is remembered as a reason and decides nothing.
+    SendError {
+        /// Where it was sent from.
+        base: BaseId,
+        /// Where it was sent to.
+        to: SocketAddr,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+}
+
+/// Something that only the driver can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketOp {
+    /// Bind a UDP socket to `ip`, on a port of the driver's choice; answer
+    /// with [`Input::Bound`] or [`Input::BindFailed`].
+    BindUdp {
+        /// The number by which the core will know it.
+        base: BaseId,
+        /// The address.
+        ip: IpAddr,
+        /// The scope of a link-local IPv6 address, else 0.
+        scope: u32,
+        /// The stream that it serves.
+        stream: StreamId,
+        /// The component that it serves.
+        component: ComponentId,
+    },
+    /// Resolve the host of `stun_servers[server]`; answer with [`Input::Resolved`].
+    Resolve {
+        /// Index of the server in [`super::Config::stun_servers`].
+        server: usize,
+    },
+    /// Close a socket.
+    Close {
+        /// Which one.
+        base: BaseId,
+    },
+}
+
+/// A datagram to send; its bytes are in the buffer given to
+/// [`super::Core::poll_transmit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The socket to send it from.
+    pub base: BaseId,
+    /// Where to send it.
+    pub to: SocketAddr,
+}

@@ -1,0 +1,3 @@
+//! `ice-probe`: why two machines connect, or do not.
+
+fn main() {}

@@ -1,0 +1,147 @@
+//! Candidates: transport addresses at which an agent may be reached
+//! (RFC 8445 §5), their priorities, and the text form of RFC 8839 §5.1.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::net::Protocol;
+
+/// The type of a candidate (RFC 8445 §4, §5.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An address of an interface of this machine.
+    Host,
+    /// The address that a NAT gave us, as a STUN server sees it.
+    ServerReflexive,
+    /// The address that a NAT gave us, as the peer sees it.
+    PeerReflexive,
+    /// An address on a TURN server.
+    Relayed,
+}
+
+/// The `tcptype` of a TCP candidate (RFC 6544 §4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TcpType {
+    /// Opens connections, accepts none.
+    Active,
+    /// Accepts connections, opens none.
+    Passive,
+    /// Simultaneous open: both sides connect at once.
+    SimultaneousOpen,
+}
+
+/// A component of a data stream: 1 to 256 (RFC 8839 §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ComponentId(u16);
+
+impl ComponentId {
+    /// Component 1, the only one of most streams.
+    pub const ONE: ComponentId = ComponentId(1);
+
+    /// A component id, if `number` is in 1..=256.
+    pub const fn new(number: u16) -> Option<Self> {
+        if matches!(number, 1..=256) { Some(ComponentId(number)) } else { None }
+    }
+
+    /// The number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for ComponentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A foundation: 1 to 32 ice-chars (RFC 8839 §5.1). Candidates of one agent
+/// with the same foundation have the same type, base address, protocol and
+/// server (RFC 8445 §5.1.1.3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Foundation {
+    len: u8,
+    bytes: [u8; 32],
+}
+
+impl Foundation {
+    /// A foundation of the given text, if it is 1 to 32 ice-chars.
+    pub fn new(text: &str) -> Option<Self> {
+        let is_ice_char = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
+        let fits = (1..=32).contains(&text.len()) && text.bytes().all(is_ice_char);
+        fits.then(|| {
+            let mut bytes = [0; 32];
+            bytes[..text.len()].copy_from_slice(text.as_bytes());
+            Foundation { len: text.len() as u8, bytes }
+        })
+    }
+
+    /// The foundation written as the decimal `number`.
+    pub fn from_number(number: u32) -> Self {
+        Self::new(&number.to_string()).expect("invariant: ten digits are ice-chars")
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Foundation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Foundation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The connection-address of a candidate line: an IP address, or a name
+/// (RFC 8839 §5.1; mDNS names of draft-ietf-rtcweb-mdns-ice-candidates).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A literal address.
+    Ip(IpAddr),
+    /// A name. Only `<uuid>.local` is ever resolved.
+    Name(Box<str>),
+}
+
+/// A candidate, as it is signalled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Groups candidates that fail alike.
+    pub foundation: Foundation,
+    /// The component that it is for.
+    pub component: ComponentId,
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// 1 to 2³¹ − 1; higher is preferred (RFC 8445 §5.1.2).
+    pub priority: u32,
+    /// Where it is reached.
+    pub host: Host,
+    /// The port, 0 to 65535 (9 for TCP active candidates, RFC 6544 §4.5).
+    pub port: u16,
+    /// Its type.
+    pub kind: Kind,
+    /// `raddr` and `rport`: the base, or for a relayed candidate the mapped
+    /// address. Of no use to ICE itself.
+    pub related: Option<SocketAddr>,
+    /// Present exactly for TCP.
+    pub tcp_type: Option<TcpType>,
+    /// Extension attributes, in order, as they came.
+    pub extensions: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Candidate {
+    /// The transport address, if the host is an IP address.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.host {
+            Host::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+            Host::Name(_) => None,
+        }
+    }
+}
