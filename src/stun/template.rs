@@ -1,0 +1,86 @@
+//! The two messages that ICE sends all the time: a connectivity check from
+//! its template, and the success response.
+
+use std::net::SocketAddr;
+
+use super::write::{attribute, fingerprint, header, integrity};
+use super::{AttributeType, Class, IntegrityKey, Method, TransactionId, address};
+
+/// What a [`CheckTemplate`] is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckParameters<'a> {
+    /// USERNAME: the peer's fragment, a colon, our fragment (RFC 8445 §7.2.2).
+    pub username: &'a str,
+    /// The key from the peer's password.
+    pub key: &'a IntegrityKey,
+    /// Our role: ICE-CONTROLLING or ICE-CONTROLLED.
+    pub controlling: bool,
+    /// Our tie-breaker.
+    pub tie_breaker: u64,
+    /// PRIORITY: that of the peer-reflexive candidate that the check may
+    /// reveal (RFC 8445 §7.1.1).
+    pub priority: u32,
+}
+
+/// What the Binding requests of one base and stream have in common. Make it
+/// anew after a role switch and after a restart.
+#[derive(Clone, Debug)]
+pub struct CheckTemplate {
+    /// Header and the attributes that stay; the length field is a placeholder.
+    fixed: Box<[u8]>,
+}
+
+impl CheckTemplate {
+    /// Writes down what stays.
+    ///
+    /// # Panics
+    /// If the username does not fit an attribute (64 KiB); fragments have 256
+    /// characters at most (RFC 8839 §5.4).
+    pub fn new(parameters: &CheckParameters<'_>) -> Self {
+        let mut fixed = Vec::with_capacity(96);
+        header(Class::Request, Method::BINDING, TransactionId([0; 12]), &mut fixed);
+        attribute(AttributeType::USERNAME, parameters.username.as_bytes(), &mut fixed);
+        let role = if parameters.controlling {
+            AttributeType::ICE_CONTROLLING
+        } else {
+            AttributeType::ICE_CONTROLLED
+        };
+        attribute(role, &parameters.tie_breaker.to_be_bytes(), &mut fixed);
+        attribute(AttributeType::PRIORITY, &parameters.priority.to_be_bytes(), &mut fixed);
+        Self { fixed: fixed.into() }
+    }
+
+    /// Writes one check into `out`, which is cleared first, with integrity
+    /// under `key` and FINGERPRINT.
+    pub fn write(
+        &self,
+        id: TransactionId,
+        use_candidate: bool,
+        nomination: Option<u32>,
+        key: &IntegrityKey,
+        out: &mut Vec<u8>,
+    ) {
+        out.clear();
+        out.extend_from_slice(&self.fixed);
+        out[8..20].copy_from_slice(&id.0);
+        if use_candidate {
+            attribute(AttributeType::USE_CANDIDATE, &[], out);
+        }
+        if let Some(counter) = nomination {
+            attribute(AttributeType::NOMINATION, &counter.to_be_bytes(), out);
+        }
+        integrity(key, out);
+        fingerprint(out);
+    }
+}
+
+/// Writes the success response to a Binding request: XOR-MAPPED-ADDRESS,
+/// integrity, FINGERPRINT. `out` is cleared first.
+pub fn write_success(id: TransactionId, mapped: SocketAddr, key: &IntegrityKey, out: &mut Vec<u8>) {
+    header(Class::Success, Method::BINDING, id, out);
+    let mut value = [0; address::MAX_LEN];
+    let len = address::write_xored(mapped, &id, &mut value);
+    attribute(AttributeType::XOR_MAPPED_ADDRESS, &value[..len], out);
+    integrity(key, out);
+    fingerprint(out);
+}

@@ -1,0 +1,107 @@
+//! Writers: the parts that every message is put together from, and the
+//! messages that are not worth a template.
+
+use super::integrity::{IntegrityKey, SHA1_LEN};
+use super::{
+    ATTRIBUTE_HEADER_LEN, AttributeType, Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId,
+    UnknownAttributes, fingerprint, message_type, padded,
+};
+
+/// Writes a Binding request without credentials, as a STUN server wants it:
+/// FINGERPRINT and nothing else. `out` is cleared first.
+pub fn write_binding_request(id: TransactionId, out: &mut Vec<u8>) {
+    header(Class::Request, Method::BINDING, id, out);
+    fingerprint(out);
+}
+
+/// Writes a Binding indication, the keepalive of RFC 8445 §11: FINGERPRINT
+/// and nothing else. `out` is cleared first.
+pub fn write_indication(id: TransactionId, out: &mut Vec<u8>) {
+    header(Class::Indication, Method::BINDING, id, out);
+    fingerprint(out);
+}
+
+/// Writes a Binding error response with ERROR-CODE, with UNKNOWN-ATTRIBUTES
+/// if `unknown` has any (420), with integrity if there is a key, and with
+/// FINGERPRINT. `out` is cleared first.
+///
+/// `code` is held to 300..=699, `reason` to the 763 bytes that RFC 8489 §14.8
+/// allows, `unknown` to its first [`UnknownAttributes::MAX`] types.
+pub fn write_error(
+    id: TransactionId,
+    code: u16,
+    reason: &str,
+    unknown: &[u16],
+    key: Option<&IntegrityKey>,
+    out: &mut Vec<u8>,
+) {
+    header(Class::Error, Method::BINDING, id, out);
+    let code = code.clamp(300, 699);
+    let reason = reason.get(..reason.floor_char_boundary(REASON_MAX)).unwrap_or_default();
+    attribute_header(AttributeType::ERROR_CODE, 4 + reason.len(), out);
+    out.extend_from_slice(&[0, 0, (code / 100) as u8, (code % 100) as u8]);
+    out.extend_from_slice(reason.as_bytes());
+    pad(out);
+    let unknown = unknown.get(..UnknownAttributes::MAX).unwrap_or(unknown);
+    if !unknown.is_empty() {
+        attribute_header(AttributeType::UNKNOWN_ATTRIBUTES, 2 * unknown.len(), out);
+        for kind in unknown {
+            out.extend_from_slice(&kind.to_be_bytes());
+        }
+        pad(out);
+    }
+    if let Some(key) = key {
+        integrity(key, out);
+    }
+    fingerprint(out);
+}
+
+/// Longest reason phrase in bytes (RFC 8489 §14.8).
+const REASON_MAX: usize = 763;
+
+/// Starts a message in `out`, with a length of zero.
+pub(super) fn header(class: Class, method: Method, id: TransactionId, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&message_type(method, class).to_be_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&MAGIC_COOKIE.to_be_bytes());
+    out.extend_from_slice(&id.0);
+}
+
+/// Appends an attribute. Padding bytes are zero (RFC 8489 §14).
+pub(super) fn attribute(kind: AttributeType, value: &[u8], out: &mut Vec<u8>) {
+    attribute_header(kind, value.len(), out);
+    out.extend_from_slice(value);
+    pad(out);
+}
+
+/// Appends MESSAGE-INTEGRITY over what `out` holds.
+pub(super) fn integrity(key: &IntegrityKey, out: &mut Vec<u8>) {
+    set_length(out, ATTRIBUTE_HEADER_LEN + SHA1_LEN);
+    let hmac = key.sha1(out, &[]);
+    attribute(AttributeType::MESSAGE_INTEGRITY, &hmac, out);
+}
+
+/// Appends FINGERPRINT, which ends the message.
+pub(super) fn fingerprint(out: &mut Vec<u8>) {
+    set_length(out, fingerprint::ATTRIBUTE_LEN);
+    let value = fingerprint::value(out);
+    attribute(AttributeType::FINGERPRINT, &value.to_be_bytes(), out);
+}
+
+/// Sets the length field to what `out` holds and `more` bytes.
+fn set_length(out: &mut [u8], more: usize) {
+    let length = u16::try_from(out.len() - HEADER_LEN + more)
+        .expect("invariant: every writer bounds what it is given below 64 KiB");
+    out[2..4].copy_from_slice(&length.to_be_bytes());
+}
+
+fn attribute_header(kind: AttributeType, len: usize, out: &mut Vec<u8>) {
+    let len = u16::try_from(len).expect("invariant: writers bound their attributes");
+    out.extend_from_slice(&kind.0.to_be_bytes());
+    out.extend_from_slice(&len.to_be_bytes());
+}
+
+fn pad(out: &mut Vec<u8>) {
+    out.resize(padded(out.len()), 0);
+}
