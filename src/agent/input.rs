@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::candidate::ComponentId;
+use crate::candidate::{ComponentId, LocalAddress};
 
 /// A data stream of an agent, numbered from 0 in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,23 +12,6 @@ pub struct StreamId(pub u16);
 /// an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseId(pub u32);
-
-/// An address of this machine, with what the system says of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalAddress {
-    /// The address.
-    pub ip: IpAddr,
-    /// The interface's name, empty if unknown.
-    pub interface: Box<str>,
-    /// The interface's index, 0 if unknown; the scope id of link-local IPv6.
-    pub index: u32,
-    /// The length of the network prefix, if known.
-    pub prefix: Option<u8>,
-    /// An IPv6 temporary address (RFC 8981); `None` where the system does not say.
-    pub temporary: Option<bool>,
-    /// A deprecated address (RFC 4862 §5.5.4); `None` where the system does not say.
-    pub deprecated: Option<bool>,
-}
 
 /// Something that happened.
 #[derive(Debug)]

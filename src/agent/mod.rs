@@ -15,4 +15,6 @@ mod input;
 
 pub use config::{Config, Credentials, RemoteParameters, StunServer};
 pub use event::{Event, State, StateReason};
-pub use input::{BaseId, Input, LocalAddress, SocketOp, StreamId, Transmit};
+pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
+
+pub use crate::candidate::LocalAddress;

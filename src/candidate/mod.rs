@@ -1,10 +1,28 @@
 //! Candidates: transport addresses at which an agent may be reached
 //! (RFC 8445 §5), their priorities, and the text form of RFC 8839 §5.1.
 
+mod address;
+mod error;
+mod foundation;
+mod grammar;
+mod name;
+mod priority;
+mod text;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::net::Protocol;
+
+pub use address::{AddressRules, LocalAddress, Ranked, qualify};
+pub use error::{CandidateError, Field, Rule};
+pub use foundation::{Foundation, Foundations, Origin};
+pub use grammar::MAX_LINE;
+pub use name::is_mdns_name;
+pub use priority::{
+    MAX_OTHER_PREFERENCE, MAX_PRIORITY, MAX_TYPE_PREFERENCE, priority, tcp_local_preference,
+    type_preference,
+};
 
 /// The type of a candidate (RFC 8445 §4, §5.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,51 +70,6 @@ impl ComponentId {
 impl fmt::Display for ComponentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// A foundation: 1 to 32 ice-chars (RFC 8839 §5.1). Candidates of one agent
-/// with the same foundation have the same type, base address, protocol and
-/// server (RFC 8445 §5.1.1.3).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Foundation {
-    len: u8,
-    bytes: [u8; 32],
-}
-
-impl Foundation {
-    /// A foundation of the given text, if it is 1 to 32 ice-chars.
-    pub fn new(text: &str) -> Option<Self> {
-        let is_ice_char = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
-        let fits = (1..=32).contains(&text.len()) && text.bytes().all(is_ice_char);
-        fits.then(|| {
-            let mut bytes = [0; 32];
-            bytes[..text.len()].copy_from_slice(text.as_bytes());
-            Foundation { len: text.len() as u8, bytes }
-        })
-    }
-
-    /// The foundation written as the decimal `number`.
-    pub fn from_number(number: u32) -> Self {
-        Self::new(&number.to_string()).expect("invariant: ten digits are ice-chars")
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        let text = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for Foundation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Display for Foundation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
