@@ -1,1 +1,5 @@
-//! The bodies of the fuzz targets.
+//! The bodies of the fuzz targets. They are plain functions that build on
+//! stable: `fuzz_targets/` only calls them, and `tests/replay.rs` runs them
+//! over the corpora in every `cargo test`.
+
+pub mod candidate_sdp;
