@@ -1,8 +1,34 @@
 //! Connectivity checks (RFC 8445 §6 and §7): pairs, check lists, the
-//! schedule, nomination and consent. It knows nothing of sockets or relays.
+//! schedule, nomination (§8) and consent (RFC 7675).
+//!
+//! [`Checks`] is the check-list set of one agent. It sees candidates, not
+//! messages: the agent decodes and authenticates, then reports what a message
+//! said; what is to be sent comes back as [`Start`]s and what became of
+//! things as [`Notice`]s. It knows nothing of sockets or relays: of a path it
+//! knows only what [`Path`] says.
 
+mod candidates;
+mod consent;
+mod flight;
+mod form;
+mod groups;
+mod list;
 mod nominate;
+mod notice;
+mod pair;
+mod respond;
 mod role;
+mod schedule;
+mod set;
+mod success;
+#[cfg(test)]
+mod tests;
 
-pub use nominate::{Fast, NominationPolicy};
+pub use candidates::{Local, LocalId, Path, Remote, RemoteId};
+pub use list::{Component, ListState};
+pub use nominate::{Best, Decision, Fast, NominationPolicy, PairView};
+pub use notice::{Notice, Start, StartKind};
+pub use pair::{FailReason, Pair, PairId, PairState, pair_priority};
+pub use respond::{PeerRequest, Refused};
 pub use role::Role;
+pub use set::{Checks, Limits};

@@ -1,11 +1,236 @@
 //! When the controlling agent nominates, and what (RFC 8445 §8.1.1).
 
-/// Decides which valid pair is nominated, and when.
-pub trait NominationPolicy: std::fmt::Debug + Send {}
+use std::fmt;
+use std::time::Duration;
 
-/// Nominate as soon as nothing better is likely to come.
-#[derive(Clone, Debug, Default)]
+use crate::check::{Checks, FailReason, ListState, Notice, Pair, PairId, PairState, Path, Role};
+use crate::timer::Time;
+
+/// What a policy sees of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Fast {}
+pub struct PairView {
+    /// Its priority on the check list.
+    pub priority: u64,
+    /// What its path is like.
+    pub path: Path,
+    /// Its state: Frozen, Waiting or In-Progress; the valid pair Succeeded.
+    pub state: PairState,
+    /// The last round-trip time, if a check was answered.
+    pub rtt: Option<Duration>,
+    /// When its first check was sent.
+    pub first_sent: Option<Time>,
+    /// How often a check was sent.
+    pub sent: u32,
+}
 
-impl NominationPolicy for Fast {}
+impl PairView {
+    fn of(pair: &Pair, path: Path) -> Self {
+        let Pair { priority, state, rtt, first_sent, sent, .. } = *pair;
+        PairView { priority, path, state, rtt, first_sent, sent }
+    }
+}
+
+/// What a policy says of a valid pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nominate it.
+    Nominate,
+    /// Not now. The policy is asked again when something changes, and at the
+    /// given time.
+    Wait(Option<Time>),
+}
+
+/// Decides when the best valid pair of a component is nominated.
+pub trait NominationPolicy: fmt::Debug + Send + Sync {
+    /// `valid` is the component's best valid pair, `since` when its first
+    /// pair became valid; `open` are the pairs of the component that may
+    /// still succeed.
+    fn decide(
+        &self,
+        now: Time,
+        since: Time,
+        valid: &PairView,
+        open: &mut dyn Iterator<Item = PairView>,
+    ) -> Decision;
+}
+
+/// Nominate as soon as nothing better is likely to come: a direct datagram
+/// pair once every higher pair has waited one round trip of this one; a
+/// stream once all direct pairs were sent twice or a second has passed; an
+/// indirect one likewise, after two seconds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fast {
+    /// How long better pairs than a valid stream are waited for.
+    pub stream_patience: Duration,
+    /// How long better pairs than a valid indirect pair are waited for.
+    pub indirect_patience: Duration,
+}
+
+impl Default for Fast {
+    fn default() -> Self {
+        Fast { stream_patience: Duration::from_secs(1), indirect_patience: Duration::from_secs(2) }
+    }
+}
+
+impl NominationPolicy for Fast {
+    fn decide(
+        &self,
+        now: Time,
+        since: Time,
+        valid: &PairView,
+        open: &mut dyn Iterator<Item = PairView>,
+    ) -> Decision {
+        let better = open.filter(|p| p.priority > valid.priority);
+        if !valid.path.reliable && !valid.path.indirect {
+            return after_one_round_trip(now, valid.rtt.unwrap_or_default(), better);
+        }
+        let patience =
+            if valid.path.indirect { self.indirect_patience } else { self.stream_patience };
+        let mut hopeful = better.filter(|p| !p.path.indirect && p.sent < 2);
+        if hopeful.next().is_none() || now >= since + patience {
+            Decision::Nominate
+        } else {
+            Decision::Wait(Some(since + patience))
+        }
+    }
+}
+
+fn after_one_round_trip(
+    now: Time,
+    rtt: Duration,
+    better: impl Iterator<Item = PairView>,
+) -> Decision {
+    let mut wait = None;
+    for pair in better {
+        // What was not sent yet will be; the policy is asked again then.
+        let Some(first_sent) = pair.first_sent else { return Decision::Wait(None) };
+        let until = first_sent + rtt;
+        if until > now {
+            wait = wait.max(Some(until));
+        }
+    }
+    match wait {
+        Some(until) => Decision::Wait(Some(until)),
+        None => Decision::Nominate,
+    }
+}
+
+/// Nominate the best pair that there is: wait until no higher pair can still
+/// succeed, but at most `patience` from the first valid pair.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Best {
+    /// The longest wait.
+    pub patience: Duration,
+}
+
+impl Default for Best {
+    fn default() -> Self {
+        Best { patience: Duration::from_secs(3) }
+    }
+}
+
+impl NominationPolicy for Best {
+    fn decide(
+        &self,
+        now: Time,
+        since: Time,
+        valid: &PairView,
+        open: &mut dyn Iterator<Item = PairView>,
+    ) -> Decision {
+        let until = since + self.patience;
+        if now >= until || open.filter(|p| p.priority > valid.priority).count() == 0 {
+            Decision::Nominate
+        } else {
+            Decision::Wait(Some(until))
+        }
+    }
+}
+
+impl Checks {
+    /// Asks the policy about every component that has a valid pair and none
+    /// selected.
+    pub(super) fn consider_nominations(&mut self, now: Time) {
+        if self.role != Role::Controlling {
+            return;
+        }
+        for stream in 0..self.lists.len() {
+            let list = &self.lists[stream];
+            if !list.started || list.state != ListState::Running || list.valid.is_empty() {
+                continue;
+            }
+            for at in 0..self.lists[stream].components.len() {
+                let component = &self.lists[stream].components[at];
+                if component.selected.is_some() || component.nominee.is_some() {
+                    continue;
+                }
+                let (Some(best), Some(since)) = (component.send, component.first_valid) else {
+                    continue;
+                };
+                let decision = self.ask_policy(best, since, now);
+                let component = &mut self.lists[stream].components[at];
+                match decision {
+                    Decision::Nominate => {
+                        component.reconsider = None;
+                        component.nominee = Some(best);
+                        self.pair_mut(best).flags.nominating = true;
+                        self.trigger(best);
+                    }
+                    Decision::Wait(until) => component.reconsider = until.filter(|t| *t > now),
+                }
+            }
+        }
+    }
+
+    fn ask_policy(&self, best: PairId, since: Time, now: Time) -> Decision {
+        let pair = self.pair(best);
+        let list = &self.lists[usize::from(pair.stream)];
+        let view = |p: &Pair| PairView::of(p, list.local(p.local).local.path);
+        let mut open = list
+            .pairs
+            .iter()
+            .map(|id| self.pair(*id))
+            .filter(|p| p.component == pair.component && p.is_pending())
+            .map(view);
+        self.policy.decide(now, since, &view(pair), &mut open)
+    }
+
+    /// The pair is nominated: it is selected, and the checks of its component
+    /// end (§8.1.1, §8.1.2, §7.3.1.5).
+    pub(super) fn nominated(&mut self, pair: PairId, now: Time) {
+        let component_id = self.pair(pair).component;
+        let p = self.pair_mut(pair);
+        p.nominated = true;
+        p.flags.nominating = false;
+        p.flags.wanted = false;
+        let Some(component) = self.component_of(pair) else { return };
+        component.nominee = None;
+        component.reconsider = None;
+        if component.selected.replace(pair) == Some(pair) {
+            return;
+        }
+        let list = &self.lists[usize::from(self.pair(pair).stream)];
+        let is_other = |id: &PairId| *id != pair && self.pair(*id).component == component_id;
+        let others: Vec<PairId> = list.pairs.iter().copied().filter(is_other).collect();
+        for id in others {
+            self.flights.remove_pair(id);
+            if self.pair(id).state == PairState::Succeeded {
+                // It stays readable, and the peer may be heard on it.
+                self.pair_mut(id).reason = Some(FailReason::Superseded);
+                self.unlist_triggered(id);
+            } else if self.pair(id).state != PairState::Failed {
+                self.remove(id, FailReason::Superseded);
+            }
+        }
+        self.unlist_triggered(pair);
+        self.choose_send_path(pair, now);
+        self.notices.push_back(Notice::Selected(pair));
+    }
+
+    fn unlist_triggered(&mut self, id: PairId) {
+        self.pair_mut(id).flags.queued = false;
+        self.list_of(id).triggered.retain(|p| *p != id);
+    }
+}

@@ -1,0 +1,103 @@
+//! Checks that are under way.
+
+use std::time::Duration;
+
+use crate::check::{PairId, Role, StartKind};
+use crate::stun::{Retransmission, TransactionId};
+use crate::timer::Time;
+
+/// One Binding transaction of a check.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) id: TransactionId,
+    pub(super) pair: PairId,
+    pub(super) kind: StartKind,
+    /// What the request says; an answer of 487 is judged by it.
+    pub(super) role: Role,
+    pub(super) use_candidate: bool,
+    pub(super) first_sent: Time,
+    pub(super) last_sent: Time,
+    /// When it is sent again, or has timed out.
+    pub(super) deadline: Time,
+    pub(super) retransmission: Retransmission,
+    pub(super) rto: Duration,
+    /// Not sent again and no failure when it ends, but a late answer counts
+    /// (RFC 8445 §7.3.1.4).
+    pub(super) cancelled: bool,
+}
+
+impl Flight {
+    /// When the transaction would end if nothing were answered: 63 RTO of
+    /// retransmissions and 16 RTO of waiting (RFC 8489 §6.2.1).
+    pub(super) fn end(&self) -> Time {
+        self.first_sent + self.rto * 79
+    }
+}
+
+/// RFC 8445 §14.3: the retransmission timeout is never below this.
+pub(super) const MIN_RTO: Duration = Duration::from_millis(500);
+/// The formula of §14.3 grows with the number of pairs, to minutes; we stop here.
+pub(super) const MAX_RTO: Duration = Duration::from_secs(3);
+
+/// The retransmission timeout of a new check: RFC 8445 §14.3, and twice the
+/// round-trip time where it is known.
+pub(super) fn rto(ta: Duration, unfinished: u32, rtt: Option<Duration>) -> Duration {
+    match rtt {
+        Some(rtt) => MIN_RTO.max(rtt * 2).min(MAX_RTO),
+        None => MIN_RTO.max(ta * unfinished).min(MAX_RTO),
+    }
+}
+
+/// The transactions under way. Their number is bounded by the number of
+/// pairs: each has at most one live and one cancelled.
+#[derive(Debug, Default)]
+pub(super) struct Flights(Vec<Flight>);
+
+impl Flights {
+    pub(super) fn push(&mut self, flight: Flight) {
+        self.0.push(flight);
+    }
+
+    /// Takes the flight that `id` belongs to.
+    pub(super) fn take(&mut self, id: &TransactionId) -> Option<Flight> {
+        let at = self.0.iter().position(|f| f.id == *id)?;
+        Some(self.0.swap_remove(at))
+    }
+
+    pub(super) fn find(&self, id: &TransactionId) -> Option<&Flight> {
+        self.0.iter().find(|f| f.id == *id)
+    }
+
+    /// The flight whose deadline comes first.
+    pub(super) fn next(&mut self) -> Option<&mut Flight> {
+        self.0.iter_mut().min_by_key(|f| (f.deadline, f.first_sent, f.id))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.0.iter().map(|f| f.deadline).min()
+    }
+
+    /// Cancels the live flights of a pair and forgets what was cancelled before.
+    pub(super) fn cancel(&mut self, pair: PairId) {
+        self.0.retain(|f| f.pair != pair || !f.cancelled);
+        for flight in self.0.iter_mut().filter(|f| f.pair == pair) {
+            flight.cancelled = true;
+            flight.deadline = flight.end();
+        }
+    }
+
+    pub(super) fn remove_pair(&mut self, pair: PairId) {
+        self.0.retain(|f| f.pair != pair);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    /// Gives memory back once nothing is under way.
+    pub(super) fn shrink(&mut self) {
+        if self.0.is_empty() {
+            self.0.shrink_to_fit();
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! How pairs are formed and how many are kept (RFC 8445 §6.1.2.2–§6.1.2.6,
+//! RFC 8838 §12).
+
+use crate::candidate::{Candidate, ComponentId};
+use crate::check::candidates::{LocalEntry, RemoteEntry};
+use crate::check::pair::{Flags, priority_in};
+use crate::check::{
+    Checks, FailReason, ListState, Local, LocalId, Notice, Pair, PairId, PairState, Refused,
+    Remote, RemoteId,
+};
+use crate::net::Family;
+
+/// Local peer-reflexive candidates that are remembered, a stream. The peer
+/// chooses what it says it saw.
+const MAX_LOCALS_FOUND: usize = 64;
+
+impl Checks {
+    /// Adds a candidate of ours that checks are sent from, and pairs it.
+    pub fn add_base(&mut self, stream: u16, local: Local) -> LocalId {
+        let id = self.push_local(stream, local, true);
+        if self.lists[usize::from(stream)].started {
+            self.pair_local(stream, id);
+        }
+        id
+    }
+
+    /// Adds a candidate of ours that is only an image of its base (server- or
+    /// peer-reflexive). It forms no pairs: those would be replaced by its
+    /// base's and pruned (§6.1.2.4).
+    pub fn add_image(&mut self, stream: u16, local: Local) -> Option<LocalId> {
+        let images = self.lists[usize::from(stream)].locals.iter().filter(|l| !l.pairable).count();
+        (images < MAX_LOCALS_FOUND).then(|| self.push_local(stream, local, false))
+    }
+
+    fn push_local(&mut self, stream: u16, local: Local, pairable: bool) -> LocalId {
+        let foundation = self.groups.local(local.foundation);
+        let list = &mut self.lists[usize::from(stream)];
+        let id = LocalId(u16::try_from(list.locals.len()).unwrap_or(u16::MAX));
+        list.locals.push(LocalEntry { local, pairable, foundation, pairs: 0, ranked: 0 });
+        id
+    }
+
+    /// Adds a candidate that the peer signalled, and pairs it.
+    ///
+    /// # Errors
+    /// [`Refused`] says which bound or rule keeps it out.
+    pub fn add_remote(
+        &mut self,
+        stream: u16,
+        candidate: &Candidate,
+        address: std::net::SocketAddr,
+    ) -> Result<RemoteId, Refused> {
+        let component = candidate.component;
+        let list = &mut self.lists[usize::from(stream)];
+        let Some(state) = list.component(component) else { return Err(Refused::Component) };
+        if state.selected.is_some() {
+            return Err(Refused::Concluded);
+        }
+        let known = list.remotes.iter().position(|r| {
+            !r.gone && r.remote.component == component && r.remote.address == address
+        });
+        if let Some(known) = known {
+            let entry = &mut list.remotes[known];
+            if entry.remote.signalled.is_some() {
+                return Err(Refused::Redundant);
+            }
+            // The peer was heard from there before its signalling said so.
+            entry.remote.kind = candidate.kind;
+            entry.remote.signalled = Some(Box::new(candidate.clone()));
+            return Ok(RemoteId(known as u16));
+        }
+        let remote = Remote {
+            component,
+            address,
+            kind: candidate.kind,
+            priority: candidate.priority,
+            foundation: candidate.foundation,
+            signalled: Some(Box::new(candidate.clone())),
+        };
+        let slot = self.room_for_remote(stream, &remote)?;
+        let foundation = self.groups.remote(remote.foundation);
+        let list = &mut self.lists[usize::from(stream)];
+        list.signalled += 1;
+        let entry = RemoteEntry { remote, foundation, pairs: 0, gone: false };
+        let id = place(&mut list.remotes, slot, entry);
+        if list.started {
+            self.pair_remote(stream, id);
+        }
+        Ok(id)
+    }
+
+    /// Adds a candidate that the peer's check came from (§7.3.1.3). It is
+    /// paired with the base that the check arrived on, and no other.
+    pub(super) fn add_found(&mut self, stream: u16, remote: Remote) -> Result<RemoteId, Refused> {
+        let limit = self.limits.found;
+        let list = &mut self.lists[usize::from(stream)];
+        if list.found >= limit {
+            return Err(Refused::TooManyFound);
+        }
+        list.found += 1;
+        let foundation = self.groups.unique_remote();
+        let entry = RemoteEntry { remote, foundation, pairs: 0, gone: false };
+        let id = place(&mut list.remotes, None, entry);
+        self.notices.push_back(Notice::RemoteFound { stream, remote: id });
+        Ok(id)
+    }
+
+    /// Finds room for one more signalled candidate: best and diverse first.
+    /// In a full stream it takes the place of the lowest of the most numerous
+    /// class (family and type), if it is higher and that one is unchecked.
+    fn room_for_remote(
+        &mut self,
+        stream: u16,
+        remote: &Remote,
+    ) -> Result<Option<RemoteId>, Refused> {
+        let limit = self.limits.remotes;
+        let list = &self.lists[usize::from(stream)];
+        if list.signalled < limit {
+            return Ok(None);
+        }
+        // Each place is given away once at most, so that what a peer makes us
+        // do stays bounded.
+        if list.signalled >= limit * 2 {
+            return Err(Refused::TooManyRemotes);
+        }
+        let class = (Family::of(remote.address.ip()), remote.kind);
+        let mut counts = std::collections::BTreeMap::new();
+        for entry in list.remotes.iter().filter(|r| !r.gone && r.remote.signalled.is_some()) {
+            *counts.entry(entry.class()).or_insert(0usize) += 1;
+        }
+        let crowded = counts.iter().max_by_key(|(_, n)| **n).map(|(class, _)| *class);
+        let lowest = (0..)
+            .map(RemoteId)
+            .zip(&list.remotes)
+            .filter(|(_, r)| !r.gone && Some(r.class()) == crowded && r.remote.signalled.is_some())
+            .min_by_key(|(_, r)| r.remote.priority);
+        let Some((id, entry)) = lowest else { return Err(Refused::TooManyRemotes) };
+        let diverse = Some(class) != crowded && counts.get(&class).is_none_or(|n| *n < limit / 4);
+        let unchecked = list
+            .pairs
+            .iter()
+            .map(|p| self.pair(*p))
+            .all(|p| p.remote != id || (p.is_unstarted() && !p.flags.queued));
+        if !unchecked || !(diverse || entry.remote.priority < remote.priority) {
+            return Err(Refused::TooManyRemotes);
+        }
+        let pairs: Vec<PairId> =
+            list.pairs.iter().copied().filter(|p| self.pair(*p).remote == id).collect();
+        for pair in pairs {
+            self.evict(pair);
+        }
+        self.lists[usize::from(stream)].remotes[usize::from(id.0)].gone = true;
+        Ok(Some(id))
+    }
+
+    /// Checks of a stream may run: the peer's parameters are known.
+    pub fn start(&mut self, stream: u16) {
+        let list = &mut self.lists[usize::from(stream)];
+        if list.started {
+            return;
+        }
+        list.started = true;
+        for id in (0..list.remotes.len()).map(|i| RemoteId(i as u16)) {
+            self.pair_remote(stream, id);
+        }
+    }
+
+    fn pair_remote(&mut self, stream: u16, remote: RemoteId) {
+        let list = &self.lists[usize::from(stream)];
+        let locals: Vec<LocalId> = (0..list.locals.len())
+            .map(|i| LocalId(i as u16))
+            .filter(|local| self.may_pair(stream, *local, remote))
+            .collect();
+        if locals.is_empty() {
+            return;
+        }
+        let ranked = self.ranked_base(stream, &locals, remote);
+        self.form(stream, ranked, remote, true);
+        for local in locals.into_iter().filter(|l| *l != ranked) {
+            self.form(stream, local, remote, false);
+        }
+    }
+
+    fn pair_local(&mut self, stream: u16, local: LocalId) {
+        let remotes = self.lists[usize::from(stream)].remotes.len();
+        for remote in (0..remotes).map(|i| RemoteId(i as u16)) {
+            if self.may_pair(stream, local, remote) {
+                let first = self.lists[usize::from(stream)].local(local).pairs == 0;
+                self.form(stream, local, remote, first);
+            }
+        }
+    }
+
+    /// §6.1.2.2: same component, same family, and link-local only with
+    /// link-local.
+    fn may_pair(&self, stream: u16, local: LocalId, remote: RemoteId) -> bool {
+        let list = &self.lists[usize::from(stream)];
+        let (local, remote) = (list.local(local), list.remote(remote));
+        let (ours, theirs) = (local.local.address.ip(), remote.remote.address.ip());
+        local.pairable
+            && !remote.gone
+            && local.local.component == remote.remote.component
+            && Family::of(ours) == Family::of(theirs)
+            && crate::net::is_link_local_v6(ours) == crate::net::is_link_local_v6(theirs)
+    }
+
+    /// The base whose pair the remote candidate keeps in any case: the one of
+    /// the remote candidate's rank, among those that have been so chosen least.
+    fn ranked_base(&self, stream: u16, locals: &[LocalId], remote: RemoteId) -> LocalId {
+        let list = &self.lists[usize::from(stream)];
+        let Remote { component, address, priority, .. } = list.remote(remote).remote;
+        let family = Family::of(address.ip());
+        let rank = list
+            .remotes
+            .iter()
+            .filter(|r| !r.gone && r.remote.component == component)
+            .filter(|r| Family::of(r.remote.address.ip()) == family && r.remote.priority > priority)
+            .count();
+        let wish = rank % locals.len();
+        let distance = |at: usize| (at + locals.len() - wish) % locals.len();
+        let best =
+            (0..locals.len()).min_by_key(|at| (list.local(locals[*at]).ranked, distance(*at)));
+        locals[best.unwrap_or_default()]
+    }
+
+    /// Puts a pair on its list, if there is room or room can be made.
+    /// `keep` marks the pair that its remote candidate keeps in any case.
+    fn form(&mut self, stream: u16, local: LocalId, remote: RemoteId, keep: bool) {
+        let list = &self.lists[usize::from(stream)];
+        let ours = list.local(local);
+        let theirs = list.remote(remote);
+        let priority = priority_in(self.role, ours.local.priority, theirs.remote.priority);
+        if self.listed >= self.limits.pairs {
+            let forced = keep || ours.pairs == 0;
+            let Some(victim) = self.victim(forced, ours.pairs == 0) else { return };
+            if !forced && self.pair(victim).priority >= priority {
+                return;
+            }
+            self.evict(victim);
+        }
+        self.insert_pair(stream, local, remote, priority, keep);
+    }
+
+    /// The pair that makes room: the lowest whose base and whose remote both
+    /// have another one. For a pair that must be kept (`forced`) also one
+    /// that its remote candidate was to keep; for a base that has none
+    /// (`bare`) even the only pair of a remote candidate.
+    fn victim(&self, forced: bool, bare: bool) -> Option<PairId> {
+        let lowest = |allowed: &dyn Fn(&Pair) -> bool| {
+            self.lists
+                .iter()
+                .filter_map(|list| {
+                    list.unstarted.iter().find(|(_, id)| {
+                        let pair = self.pair(*id);
+                        !pair.flags.queued && allowed(pair)
+                    })
+                })
+                .min()
+                .map(|(_, id)| *id)
+        };
+        let base_has_more = |p: &Pair| self.lists[usize::from(p.stream)].local(p.local).pairs > 1;
+        let remote_has_more =
+            |p: &Pair| self.lists[usize::from(p.stream)].remote(p.remote).pairs > 1;
+        lowest(&|p| !p.flags.ranked && base_has_more(p) && remote_has_more(p))
+            .or_else(|| forced.then(|| lowest(&|p| base_has_more(p) && remote_has_more(p)))?)
+            .or_else(|| bare.then(|| lowest(&base_has_more))?)
+    }
+
+    /// Takes a pair that was never checked off its list.
+    fn evict(&mut self, id: PairId) {
+        self.remove(id, FailReason::Limit);
+        self.free.push(id);
+    }
+
+    /// Takes a pair off its list; what it was stays readable.
+    pub(super) fn remove(&mut self, id: PairId, reason: FailReason) {
+        let Pair { local, remote, flags, .. } = *self.pair(id);
+        self.set_state(id, PairState::Removed);
+        self.pair_mut(id).reason = Some(reason);
+        let list = self.list_of(id);
+        list.pairs.retain(|p| *p != id);
+        list.triggered.retain(|p| *p != id);
+        let ours = &mut list.locals[usize::from(local.0)];
+        ours.pairs -= 1;
+        ours.ranked -= u16::from(flags.ranked);
+        list.remotes[usize::from(remote.0)].pairs -= 1;
+        self.listed -= 1;
+        self.notices.push_back(Notice::Lost(id, reason));
+    }
+
+    pub(super) fn insert_pair(
+        &mut self,
+        stream: u16,
+        local: LocalId,
+        remote: RemoteId,
+        priority: u64,
+        ranked: bool,
+    ) -> PairId {
+        let list = &mut self.lists[usize::from(stream)];
+        let component = list.local(local).local.component;
+        let ours = &mut list.locals[usize::from(local.0)];
+        ours.pairs += 1;
+        ours.ranked += u16::from(ranked);
+        let theirs = &mut list.remotes[usize::from(remote.0)];
+        theirs.pairs += 1;
+        let group = self.groups.of(ours.foundation, theirs.foundation);
+        let pair = Pair {
+            stream,
+            component,
+            local,
+            remote,
+            priority,
+            state: PairState::Removed,
+            valid: None,
+            nominated: false,
+            reason: None,
+            error: None,
+            rtt: None,
+            confirmed: None,
+            first_sent: None,
+            sent: 0,
+            answered: 0,
+            received: 0,
+            group,
+            flags: Flags { ranked, ..Flags::default() },
+        };
+        let id = self.free.pop().unwrap_or_else(|| {
+            PairId(u32::try_from(self.pairs.len()).expect("invariant: pairs are limited"))
+        });
+        match self.pairs.get_mut(id.0 as usize) {
+            Some(slot) => *slot = pair,
+            None => self.pairs.push(pair),
+        }
+        self.lists[usize::from(stream)].pairs.push(id);
+        self.listed += 1;
+        self.notices.push_back(Notice::Formed(id));
+        self.set_first_state(id, component, priority);
+        id
+    }
+
+    /// RFC 8445 §6.1.2.6, RFC 8838 §12: of each foundation the pair with the
+    /// lowest component and the highest priority is Waiting, the others
+    /// Frozen; once one has succeeded, all are Waiting.
+    fn set_first_state(&mut self, id: PairId, component: ComponentId, priority: u64) {
+        let group = self.pair(id).group;
+        let counts = *self.groups.group(group);
+        if counts.succeeded > 0 {
+            return self.set_state(id, PairState::Waiting);
+        }
+        let leader = counts.leader.filter(|l| *l != id).map(|l| (l, self.pair(l)));
+        match leader {
+            Some((leader, pair)) if pair.group == group && pair.state == PairState::Waiting => {
+                let overtakes = (component, std::cmp::Reverse(priority))
+                    < (pair.component, std::cmp::Reverse(pair.priority));
+                if overtakes && counts.in_progress == 0 && !pair.flags.queued {
+                    self.set_state(leader, PairState::Frozen);
+                    self.groups.group(group).leader = Some(id);
+                    self.set_state(id, PairState::Waiting);
+                } else {
+                    self.set_state(id, PairState::Frozen);
+                }
+            }
+            _ if counts.is_idle() => {
+                self.groups.group(group).leader = Some(id);
+                self.set_state(id, PairState::Waiting);
+            }
+            _ => self.set_state(id, PairState::Frozen),
+        }
+    }
+
+    /// No more candidates of ours will come for the stream.
+    pub fn local_candidates_done(&mut self, stream: u16) {
+        self.lists[usize::from(stream)].local_done = true;
+    }
+
+    /// No more candidates of the peer will be signalled for the stream.
+    pub fn remote_candidates_done(&mut self, stream: u16) {
+        self.lists[usize::from(stream)].remote_done = true;
+    }
+
+    pub(super) fn set_list_state(&mut self, stream: u16, state: ListState) {
+        let list = &mut self.lists[usize::from(stream)];
+        if list.state != state {
+            list.state = state;
+            self.notices.push_back(Notice::List { stream, state });
+        }
+    }
+}
+
+/// Puts `entry` in the place `slot`, or at the end.
+fn place(remotes: &mut Vec<RemoteEntry>, slot: Option<RemoteId>, entry: RemoteEntry) -> RemoteId {
+    match slot.and_then(|id| remotes.get_mut(usize::from(id.0)).map(|r| (id, r))) {
+        Some((id, place)) => {
+            *place = entry;
+            id
+        }
+        None => {
+            remotes.push(entry);
+            RemoteId(u16::try_from(remotes.len() - 1).unwrap_or(u16::MAX))
+        }
+    }
+}

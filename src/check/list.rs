@@ -1,0 +1,122 @@
+//! A check list: one data stream's pairs, in the order of their priority.
+
+use crate::candidate::ComponentId;
+use crate::check::candidates::{LocalEntry, RemoteEntry};
+use crate::check::consent::Consent;
+use crate::check::{LocalId, PairId, RemoteId};
+use crate::timer::Time;
+use std::collections::VecDeque;
+
+/// The state of a check list (RFC 8445 §6.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListState {
+    /// Neither of the others.
+    Running,
+    /// Every component has a selected pair.
+    Completed,
+    /// A component can get none.
+    Failed,
+}
+
+/// What a component has come to.
+#[derive(Debug)]
+pub struct Component {
+    /// Which one.
+    pub id: ComponentId,
+    /// The pair that carries data.
+    pub send: Option<PairId>,
+    /// The selected pair.
+    pub selected: Option<PairId>,
+    /// Consent on the pair that carries data.
+    pub(super) consent: Option<Box<Consent>>,
+    /// The pair that we are nominating.
+    pub(super) nominee: Option<PairId>,
+    /// When the policy wants to be asked again.
+    pub(super) reconsider: Option<Time>,
+    /// When the first pair became valid.
+    pub(super) first_valid: Option<Time>,
+}
+
+impl Component {
+    pub(super) fn new(id: ComponentId) -> Self {
+        Component {
+            id,
+            send: None,
+            selected: None,
+            consent: None,
+            nominee: None,
+            reconsider: None,
+            first_valid: None,
+        }
+    }
+}
+
+/// One data stream's check list, with its candidates and valid pairs.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) state: ListState,
+    pub(super) components: Vec<Component>,
+    pub(super) locals: Vec<LocalEntry>,
+    pub(super) remotes: Vec<RemoteEntry>,
+    /// Remote candidates that were signalled, and those found.
+    pub(super) signalled: usize,
+    pub(super) found: usize,
+    /// All pairs on the list.
+    pub(super) pairs: Vec<PairId>,
+    /// The Frozen and Waiting ones by priority, the highest last.
+    pub(super) unstarted: Vec<(u64, PairId)>,
+    /// The valid list (RFC 8445 §7.2.5.3.2).
+    pub(super) valid: Vec<PairId>,
+    /// The triggered-check queue (§6.1.4.1).
+    pub(super) triggered: VecDeque<PairId>,
+    /// The peer's parameters are known: checks may run.
+    pub(super) started: bool,
+    /// No more local candidates will come.
+    pub(super) local_done: bool,
+    /// No more remote candidates will be signalled.
+    pub(super) remote_done: bool,
+}
+
+impl List {
+    pub(super) fn new(components: impl Iterator<Item = ComponentId>) -> Self {
+        List {
+            state: ListState::Running,
+            components: components.map(Component::new).collect(),
+            locals: Vec::new(),
+            remotes: Vec::new(),
+            signalled: 0,
+            found: 0,
+            pairs: Vec::new(),
+            unstarted: Vec::new(),
+            valid: Vec::new(),
+            triggered: VecDeque::new(),
+            started: false,
+            local_done: false,
+            remote_done: false,
+        }
+    }
+
+    pub(super) fn component(&mut self, id: ComponentId) -> Option<&mut Component> {
+        self.components.iter_mut().find(|c| c.id == id)
+    }
+
+    pub(super) fn local(&self, id: LocalId) -> &LocalEntry {
+        &self.locals[usize::from(id.0)]
+    }
+
+    pub(super) fn remote(&self, id: RemoteId) -> &RemoteEntry {
+        &self.remotes[usize::from(id.0)]
+    }
+
+    /// Puts a Frozen or Waiting pair in its place.
+    pub(super) fn insert_unstarted(&mut self, priority: u64, pair: PairId) {
+        let at = self.unstarted.partition_point(|entry| *entry < (priority, pair));
+        self.unstarted.insert(at, (priority, pair));
+    }
+
+    pub(super) fn remove_unstarted(&mut self, priority: u64, pair: PairId) {
+        if let Ok(at) = self.unstarted.binary_search(&(priority, pair)) {
+            self.unstarted.remove(at);
+        }
+    }
+}

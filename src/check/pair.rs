@@ -1,0 +1,132 @@
+//! Candidate pairs (RFC 8445 §6.1.2).
+
+use std::io;
+use std::time::Duration;
+
+use crate::candidate::ComponentId;
+use crate::check::{LocalId, RemoteId, Role};
+use crate::timer::Time;
+
+/// A candidate pair of an agent. The number of a pair that had to make room
+/// before it was ever checked is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PairId(pub u32);
+
+/// The state of a pair (RFC 8445 §6.1.2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PairState {
+    /// Waits for another pair of its foundation.
+    Frozen,
+    /// Will be checked when its turn comes.
+    Waiting,
+    /// A check was sent and its outcome is open.
+    InProgress,
+    /// A check succeeded.
+    Succeeded,
+    /// A check failed.
+    Failed,
+    /// Taken off its check list (RFC 8445 §8.1.2, §6.1.2.5).
+    Removed,
+}
+
+/// What became of a pair that is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailReason {
+    /// No answer to any transmission (RFC 8445 §7.2.5.2.3).
+    NoAnswer,
+    /// No answer, and the system reported this error for the path.
+    Refused(io::ErrorKind),
+    /// The answer came from, or to, another address (§7.2.5.2.1).
+    NotSymmetric,
+    /// The peer answered with this STUN error code (§7.2.5.2.4).
+    ErrorResponse(u16),
+    /// Another pair of the component was selected (§8.1.2).
+    Superseded,
+    /// Made room for another pair (§6.1.2.5).
+    Limit,
+    /// The peer stopped consenting (RFC 7675 §5.1).
+    ConsentExpired,
+}
+
+/// The priority of a pair: RFC 8445 §6.1.2.3, where `controlling` and
+/// `controlled` are the priorities of the two sides' candidates.
+pub const fn pair_priority(controlling: u32, controlled: u32) -> u64 {
+    let (g, d) = (controlling as u64, controlled as u64);
+    let (low, high) = if g < d { (g, d) } else { (d, g) };
+    (low << 32) + 2 * high + (g > d) as u64
+}
+
+/// A candidate pair.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Index of the stream.
+    pub stream: u16,
+    /// The component.
+    pub component: ComponentId,
+    /// The base that checks are sent from.
+    pub local: LocalId,
+    /// The candidate that they are sent to.
+    pub remote: RemoteId,
+    /// RFC 8445 §6.1.2.3.
+    pub priority: u64,
+    /// The state.
+    pub state: PairState,
+    /// Once a check succeeded: our candidate of the valid pair, the one that
+    /// the peer saw (§7.2.5.3.2).
+    pub valid: Option<LocalId>,
+    /// The pair is nominated.
+    pub nominated: bool,
+    /// Why the pair is of no use any more.
+    pub reason: Option<FailReason>,
+    /// The last error that the system reported for it; decides nothing.
+    pub error: Option<io::ErrorKind>,
+    /// The last round-trip time measured on it.
+    pub rtt: Option<Duration>,
+    /// When a check was last answered: how fresh the peer's consent is.
+    pub confirmed: Option<Time>,
+    /// When it was first checked.
+    pub first_sent: Option<Time>,
+    /// Checks sent, retransmissions and consent included.
+    pub sent: u32,
+    /// Answers received.
+    pub answered: u32,
+    /// Checks of the peer received.
+    pub received: u32,
+    pub(super) group: u16,
+    pub(super) flags: Flags,
+}
+
+/// What else is known of a pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flags {
+    /// The one pair that its remote candidate keeps when room is short.
+    pub(super) ranked: bool,
+    /// In the triggered-check queue.
+    pub(super) queued: bool,
+    /// The peer, controlling, asked to use it before it was valid (§7.3.1.5).
+    pub(super) wanted: bool,
+    /// Our next check of it carries USE-CANDIDATE.
+    pub(super) nominating: bool,
+    /// An authenticated check passed: data from its remote is accepted.
+    pub(super) opened: bool,
+}
+
+impl Pair {
+    pub(super) fn is_unstarted(&self) -> bool {
+        matches!(self.state, PairState::Frozen | PairState::Waiting)
+    }
+
+    /// A check of it may still succeed.
+    pub(super) fn is_pending(&self) -> bool {
+        self.is_unstarted() || self.state == PairState::InProgress
+    }
+}
+
+/// The priority of a pair of `local` and `remote`, for an agent in `role`.
+pub(super) const fn priority_in(role: Role, local: u32, remote: u32) -> u64 {
+    match role {
+        Role::Controlling => pair_priority(local, remote),
+        Role::Controlled => pair_priority(remote, local),
+    }
+}

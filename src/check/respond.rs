@@ -1,0 +1,209 @@
+//! What a check of the peer does (RFC 8445 §7.3.1).
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use crate::candidate::{ComponentId, Foundation, Kind};
+use crate::check::pair::priority_in;
+use crate::check::{
+    Checks, FailReason, ListState, LocalId, PairId, PairState, Remote, RemoteId, Role,
+};
+use crate::timer::Time;
+
+/// An authenticated check of the peer.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerRequest {
+    /// Where it arrived: our candidate.
+    pub local: LocalId,
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// Its PRIORITY attribute.
+    pub priority: u32,
+    /// It had USE-CANDIDATE.
+    pub use_candidate: bool,
+}
+
+/// Why a remote candidate or a check of the peer was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The stream has no such component.
+    #[error("the stream has no such component")]
+    Component,
+    /// The component has its selected pair already (RFC 8838 §13).
+    #[error("the component has its selected pair already (RFC 8838 §13)")]
+    Concluded,
+    /// The address is known already.
+    #[error("the address is known already (RFC 8445 §5.1.3)")]
+    Redundant,
+    /// The stream has as many remote candidates as it may have.
+    #[error("the stream has as many remote candidates as it may have")]
+    TooManyRemotes,
+    /// The stream has as many peer-reflexive candidates as it may have.
+    #[error("the stream has as many peer-reflexive candidates as it may have")]
+    TooManyFound,
+    /// There is no room for another pair (RFC 8445 §6.1.2.5).
+    #[error("there is no room for another pair (RFC 8445 §6.1.2.5)")]
+    TooManyPairs,
+}
+
+impl Checks {
+    /// The peer checks the path between `request.local` and `request.from`.
+    /// The answer is sent by the caller, whatever comes of this.
+    ///
+    /// # Errors
+    /// [`Refused`] when a new candidate or pair would pass a limit.
+    pub fn peer_checked(
+        &mut self,
+        stream: u16,
+        request: &PeerRequest,
+        now: Time,
+    ) -> Result<(), Refused> {
+        let list = &self.lists[usize::from(stream)];
+        let component = list.local(request.local).local.component;
+        let remote = self.remote_at(stream, component, request)?;
+        let pair = self.pair_for(stream, request.local, remote)?;
+        self.pair_mut(pair).received += 1;
+        self.open(pair);
+        self.answer_with_check(pair, request.use_candidate, now);
+        Ok(())
+    }
+
+    /// §7.3.1.3: the remote candidate that the check came from.
+    fn remote_at(
+        &mut self,
+        stream: u16,
+        component: ComponentId,
+        request: &PeerRequest,
+    ) -> Result<RemoteId, Refused> {
+        let list = &self.lists[usize::from(stream)];
+        let known = list.remotes.iter().position(|r| {
+            !r.gone && r.remote.component == component && r.remote.address == request.from
+        });
+        if let Some(at) = known {
+            return Ok(RemoteId(at as u16));
+        }
+        let number = u32::try_from(list.remotes.len()).unwrap_or(u32::MAX);
+        let remote = Remote {
+            component,
+            address: request.from,
+            kind: Kind::PeerReflexive,
+            priority: request.priority,
+            foundation: Foundation::from_number(number),
+            signalled: None,
+        };
+        self.add_found(stream, remote)
+    }
+
+    /// §7.3.1.4: the pair of the check, put on the list if it is not there.
+    fn pair_for(
+        &mut self,
+        stream: u16,
+        local: LocalId,
+        remote: RemoteId,
+    ) -> Result<PairId, Refused> {
+        let list = &self.lists[usize::from(stream)];
+        let known = list.pairs.iter().copied().find(|id| {
+            let p = self.pair(*id);
+            p.local == local && p.remote == remote
+        });
+        // After the selection a pair may have been taken off the list.
+        let known = known.or_else(|| {
+            self.pairs(stream)
+                .find(|(_, p)| {
+                    p.local == local
+                        && p.remote == remote
+                        && p.reason == Some(FailReason::Superseded)
+                })
+                .map(|(id, _)| id)
+        });
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let (ours, theirs) = (list.local(local), list.remote(remote));
+        let priority = priority_in(self.role, ours.local.priority, theirs.remote.priority);
+        if self.listed >= self.limits.pairs {
+            self.make_room()?;
+        }
+        Ok(self.insert_pair(stream, local, remote, priority, false))
+    }
+
+    /// A path that the peer was heard on is worth more than one that was not
+    /// checked yet, or has not been answered.
+    fn make_room(&mut self) -> Result<(), Refused> {
+        let worth = |id: &PairId| {
+            let pair = self.pair(*id);
+            let expendable = pair.is_pending() && !pair.flags.queued && !pair.flags.opened;
+            expendable.then_some((pair.is_unstarted() as u8 ^ 1, pair.priority))
+        };
+        let lowest = self
+            .lists
+            .iter()
+            .flat_map(|l| &l.pairs)
+            .filter_map(|id| worth(id).map(|w| (w, *id)))
+            .min();
+        let (_, id) = lowest.ok_or(Refused::TooManyPairs)?;
+        self.flights.remove_pair(id);
+        self.remove(id, FailReason::Limit);
+        self.free.push(id);
+        Ok(())
+    }
+
+    /// §7.3.1.4 and §7.3.1.5.
+    fn answer_with_check(&mut self, pair: PairId, use_candidate: bool, now: Time) {
+        let use_candidate = use_candidate && self.role == Role::Controlled;
+        let concluded = match self.component_of(pair).and_then(|c| c.selected) {
+            Some(selected) => {
+                // A peer of RFC 5245 may nominate aggressively: the highest
+                // nominated pair is the one that it uses.
+                let moves = use_candidate
+                    && selected != pair
+                    && self.valid_priority(pair) > self.valid_priority(selected);
+                !moves
+            }
+            None => false,
+        };
+        if concluded || self.list_of(pair).state == ListState::Failed {
+            return;
+        }
+        match self.pair(pair).state {
+            PairState::Succeeded if use_candidate => self.nominated(pair, now),
+            PairState::Succeeded => {}
+            PairState::InProgress => {
+                self.pair_mut(pair).flags.wanted |= use_candidate;
+                self.flights.cancel(pair);
+                self.trigger(pair);
+            }
+            PairState::Frozen | PairState::Waiting | PairState::Failed | PairState::Removed => {
+                self.pair_mut(pair).flags.wanted |= use_candidate;
+                self.trigger(pair);
+            }
+        }
+    }
+
+    /// Puts a pair in the triggered-check queue (§6.1.4.1).
+    pub(super) fn trigger(&mut self, pair: PairId) {
+        if self.pair(pair).state == PairState::Removed {
+            self.relist(pair);
+        }
+        if self.pair(pair).state != PairState::Succeeded {
+            self.set_state(pair, PairState::Waiting);
+            self.pair_mut(pair).reason = None;
+        }
+        if !std::mem::replace(&mut self.pair_mut(pair).flags.queued, true) {
+            self.list_of(pair).triggered.push_back(pair);
+        }
+    }
+
+    /// Puts a pair that was taken off its list back on it.
+    fn relist(&mut self, pair: PairId) {
+        let (local, remote) = (self.pair(pair).local, self.pair(pair).remote);
+        self.pair_mut(pair).flags.ranked = false;
+        let list = self.list_of(pair);
+        list.pairs.push(pair);
+        list.locals[usize::from(local.0)].pairs += 1;
+        list.remotes[usize::from(remote.0)].pairs += 1;
+        self.listed += 1;
+    }
+}

@@ -1,0 +1,231 @@
+//! What is sent when (RFC 8445 §6.1.4.2, §14): at most one new check a Ta
+//! over all lists, at most one retransmission a Ta beside it.
+
+use crate::check::flight::{Flight, rto};
+use crate::check::{
+    Checks, FailReason, ListState, Notice, PairId, PairState, Role, Start, StartKind,
+};
+use crate::rng::Rng;
+use crate::stun::{Retransmission, TransactionId};
+use crate::timer::{Pacer, Reason, Time};
+
+impl Checks {
+    /// Does everything that is due at `now`. Afterwards
+    /// [`Checks::poll_timeout`] is later than `now`.
+    pub fn advance(&mut self, now: Time, pacer: &Pacer, rng: &mut Rng) {
+        self.expire_flights(now);
+        self.advance_consent(now, rng);
+        self.consider_nominations(now);
+        self.conclude(now);
+        self.start_next(now, pacer, rng);
+        self.flights.shrink();
+    }
+
+    /// When [`Checks::advance`] is to be called next, and what for.
+    pub fn poll_timeout(&self) -> Option<(Time, Reason)> {
+        let again =
+            self.flights.next_deadline().map(|t| (t.max(self.next_again), Reason::Retransmit));
+        let components = || self.lists.iter().flat_map(|l| &l.components);
+        let reconsider = components().filter_map(|c| c.reconsider).min();
+        let consent = components().filter_map(|c| c.consent.as_ref().map(|c| c.deadline())).min();
+        [
+            self.slot.map(|t| (t, Reason::Check)),
+            again,
+            reconsider.map(|t| (t, Reason::Nominate)),
+            consent.map(|t| (t, Reason::Consent)),
+            self.patience.map(|t| (t, Reason::Patience)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Starts the next check if its slot has come, and asks for the next slot.
+    fn start_next(&mut self, now: Time, pacer: &Pacer, rng: &mut Rng) {
+        // Two rounds: the first may use a slot, the second asks for the next.
+        for _ in 0..2 {
+            if !self.has_work() {
+                return;
+            }
+            let slot = match self.slot {
+                Some(slot) => slot,
+                None => pacer.reserve(now.max(self.next_start)),
+            };
+            if slot > now {
+                self.slot = Some(slot);
+                return;
+            }
+            self.slot = None;
+            if let Some((pair, kind)) = self.next_pair() {
+                self.next_start = now + self.ta;
+                self.send_check(pair, kind, now, rng);
+                self.consider_nominations(now);
+            }
+        }
+    }
+
+    /// Whether any list has a pair to check; thaws Frozen pairs where none
+    /// else is left (§6.1.4.2 step 2).
+    fn has_work(&mut self) -> bool {
+        let running = self.lists.iter().filter(|l| l.started && l.state == ListState::Running);
+        let triggered = self.lists.iter().any(|l| l.started && !l.triggered.is_empty());
+        if triggered || (self.waiting > 0 && running.clone().any(|l| !l.unstarted.is_empty())) {
+            return true;
+        }
+        if !self.thaw || running.clone().all(|l| l.unstarted.is_empty()) {
+            return false;
+        }
+        self.thaw = false;
+        (0..self.lists.len()).any(|i| self.thaw_list(i))
+    }
+
+    /// Sets to Waiting the topmost Frozen pair of each foundation of which no
+    /// pair is Waiting or In-Progress.
+    fn thaw_list(&mut self, stream: usize) -> bool {
+        let list = &self.lists[stream];
+        if !list.started || list.state != ListState::Running {
+            return false;
+        }
+        let frozen: Vec<PairId> = list.unstarted.iter().rev().map(|(_, id)| *id).collect();
+        let mut thawed = false;
+        for id in frozen {
+            let group = self.pair(id).group;
+            if self.pair(id).state == PairState::Frozen && self.groups.group(group).is_idle() {
+                self.groups.group(group).leader = Some(id);
+                self.set_state(id, PairState::Waiting);
+                thawed = true;
+            }
+        }
+        thawed
+    }
+
+    /// The pair whose turn it is: lists in turn, in each the triggered ones
+    /// first, then the highest Waiting one.
+    fn next_pair(&mut self) -> Option<(PairId, StartKind)> {
+        for _ in 0..self.lists.len() {
+            let turn = self.turn % self.lists.len();
+            self.turn = (turn + 1) % self.lists.len();
+            if let Some(found) = self.next_of_list(turn) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    fn next_of_list(&mut self, turn: usize) -> Option<(PairId, StartKind)> {
+        if !self.lists[turn].started {
+            return None;
+        }
+        if let Some(id) = self.lists[turn].triggered.pop_front() {
+            self.pair_mut(id).flags.queued = false;
+            let nominating = self.pair(id).flags.nominating && self.role == Role::Controlling;
+            return Some((
+                id,
+                if nominating { StartKind::Nomination } else { StartKind::Triggered },
+            ));
+        }
+        let list = &self.lists[turn];
+        if list.state != ListState::Running {
+            return None;
+        }
+        let waiting = |entry: &&(u64, PairId)| self.pair(entry.1).state == PairState::Waiting;
+        if let Some((_, id)) = list.unstarted.iter().rev().find(waiting) {
+            return Some((*id, StartKind::Ordinary));
+        }
+        // This list has none Waiting, though another may.
+        self.thaw_list(turn).then(|| self.next_of_list(turn))?
+    }
+
+    fn send_check(&mut self, pair: PairId, kind: StartKind, now: Time, rng: &mut Rng) {
+        if kind != StartKind::Nomination || self.pair(pair).state != PairState::Succeeded {
+            self.set_state(pair, PairState::InProgress);
+        }
+        let rto = rto(self.ta, self.waiting + self.in_progress, self.pair(pair).rtt);
+        let mut retransmission = Retransmission::new(rto);
+        let deadline = retransmission.start(now);
+        let flight = Flight {
+            id: TransactionId(rng.bytes()),
+            pair,
+            kind,
+            role: self.role,
+            use_candidate: kind == StartKind::Nomination,
+            first_sent: now,
+            last_sent: now,
+            deadline,
+            retransmission,
+            rto,
+            cancelled: false,
+        };
+        self.emit(&flight, false);
+        self.pair_mut(pair).first_sent.get_or_insert(now);
+        self.flights.push(flight);
+    }
+
+    fn emit(&mut self, flight: &Flight, again: bool) {
+        let Flight { pair, id, kind, role, use_candidate, .. } = *flight;
+        self.pair_mut(pair).sent += 1;
+        self.starts.push_back(Start { pair, id, kind, again, role, use_candidate });
+    }
+
+    /// Retransmits what is due, one a Ta, and ends what has timed out.
+    fn expire_flights(&mut self, now: Time) {
+        // Each round ends one flight or moves its deadline past `now`.
+        for _ in 0..=self.pairs.len() * 2 {
+            let may_send = now >= self.next_again;
+            let Some(flight) = self.flights.next().filter(|f| f.deadline <= now) else { return };
+            if flight.cancelled {
+                let id = flight.id;
+                self.flights.take(&id);
+                continue;
+            }
+            if !may_send {
+                return;
+            }
+            match flight.retransmission.advance(now) {
+                Some(deadline) => {
+                    flight.deadline = deadline;
+                    flight.last_sent = now;
+                    let start = Start {
+                        pair: flight.pair,
+                        id: flight.id,
+                        kind: flight.kind,
+                        again: true,
+                        role: flight.role,
+                        use_candidate: flight.use_candidate,
+                    };
+                    self.pair_mut(start.pair).sent += 1;
+                    self.starts.push_back(start);
+                    self.next_again = now + self.ta;
+                }
+                None => {
+                    let (id, pair) = (flight.id, flight.pair);
+                    self.flights.take(&id);
+                    self.timed_out(pair, now);
+                }
+            }
+        }
+    }
+
+    fn timed_out(&mut self, pair: PairId, now: Time) {
+        let reason = match self.pair(pair).error {
+            Some(kind) => FailReason::Refused(kind),
+            None => FailReason::NoAnswer,
+        };
+        self.fail(pair, reason, now);
+    }
+
+    /// A check of the pair failed.
+    pub(super) fn fail(&mut self, pair: PairId, reason: FailReason, now: Time) {
+        if self.pair(pair).state == PairState::Removed {
+            return;
+        }
+        let was_nominating = std::mem::take(&mut self.pair_mut(pair).flags.nominating);
+        if self.pair(pair).state == PairState::Succeeded && !was_nominating {
+            return;
+        }
+        self.set_state(pair, PairState::Failed);
+        self.pair_mut(pair).reason = Some(reason);
+        self.notices.push_back(Notice::Lost(pair, reason));
+        self.invalidate(pair, now);
+    }
+}

@@ -1,0 +1,266 @@
+//! The check-list set (RFC 8445 §6.1.2, §6.1.4).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::candidate::ComponentId;
+use crate::check::candidates::RemoteEntry;
+use crate::check::flight::Flights;
+use crate::check::groups::Groups;
+use crate::check::list::List;
+use crate::check::pair::priority_in;
+use crate::check::{
+    Component, ListState, Local, LocalId, NominationPolicy, Notice, Pair, PairId, PairState,
+    Remote, RemoteId, Role,
+};
+use crate::timer::Time;
+
+/// Bounds on what a peer can make grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Pairs over all check lists (RFC 8445 §6.1.2.5).
+    pub pairs: usize,
+    /// Signalled remote candidates a stream.
+    pub remotes: usize,
+    /// Peer-reflexive remote candidates a stream.
+    pub found: usize,
+}
+
+/// The check lists of an agent and everything that their checks share.
+#[derive(Debug)]
+pub struct Checks {
+    pub(super) role: Role,
+    pub(super) tie_breaker: u64,
+    pub(super) ta: Duration,
+    pub(super) limits: Limits,
+    pub(super) policy: Box<dyn NominationPolicy>,
+    pub(super) lists: Vec<List>,
+    pub(super) pairs: Vec<Pair>,
+    /// Numbers of pairs that made room.
+    pub(super) free: Vec<PairId>,
+    pub(super) groups: Groups,
+    pub(super) flights: Flights,
+    /// Pairs on all lists; those Waiting; those In-Progress.
+    pub(super) listed: usize,
+    pub(super) waiting: u32,
+    pub(super) in_progress: u32,
+    /// The list whose turn it is (§6.1.4.1).
+    pub(super) turn: usize,
+    /// The slot that the pacer gave for the next new check.
+    pub(super) slot: Option<Time>,
+    /// Ta: no new check before this, and no retransmission before that.
+    pub(super) next_start: Time,
+    pub(super) next_again: Time,
+    /// Frozen pairs may be waiting for a change of their group.
+    pub(super) thaw: bool,
+    /// When the patience timer ends (RFC 8863).
+    pub(super) patience: Option<Time>,
+    pub(super) starts: VecDeque<crate::check::Start>,
+    pub(super) notices: VecDeque<Notice>,
+}
+
+impl Checks {
+    /// A set without streams. `ta` is the pacing that we offer.
+    pub fn new(
+        role: Role,
+        tie_breaker: u64,
+        ta: Duration,
+        limits: Limits,
+        policy: Box<dyn NominationPolicy>,
+    ) -> Self {
+        Checks {
+            role,
+            tie_breaker,
+            ta,
+            limits,
+            policy,
+            lists: Vec::new(),
+            pairs: Vec::new(),
+            free: Vec::new(),
+            groups: Groups::default(),
+            flights: Flights::default(),
+            listed: 0,
+            waiting: 0,
+            in_progress: 0,
+            turn: 0,
+            slot: None,
+            next_start: Time::ZERO,
+            next_again: Time::ZERO,
+            thaw: false,
+            patience: None,
+            starts: VecDeque::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// Adds a stream with components 1 to `components`.
+    pub fn add_stream(&mut self, components: u16) {
+        self.lists.push(List::new((1..=components).filter_map(ComponentId::new)));
+    }
+
+    /// The role that the agent has now.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The number that decides role conflicts (RFC 8445 §7.3.1.1).
+    pub fn tie_breaker(&self) -> u64 {
+        self.tie_breaker
+    }
+
+    /// Ta, as negotiated.
+    pub fn pacing(&self) -> Duration {
+        self.ta
+    }
+
+    /// A pair. Pairs that were taken off their list stay readable until their
+    /// number is used again.
+    pub fn pair(&self, id: PairId) -> &Pair {
+        &self.pairs[id.0 as usize]
+    }
+
+    /// Our candidate.
+    pub fn local(&self, stream: u16, id: LocalId) -> &Local {
+        &self.lists[usize::from(stream)].local(id).local
+    }
+
+    /// The peer's candidate.
+    pub fn remote(&self, stream: u16, id: RemoteId) -> &Remote {
+        &self.lists[usize::from(stream)].remote(id).remote
+    }
+
+    /// The pairs of a stream, those that were taken off its list included.
+    pub fn pairs(&self, stream: u16) -> impl Iterator<Item = (PairId, &Pair)> {
+        (0..).map(PairId).zip(&self.pairs).filter(move |(_, p)| p.stream == stream)
+    }
+
+    /// The number of pairs on all check lists.
+    pub fn listed(&self) -> usize {
+        self.listed
+    }
+
+    /// The remote candidates of a stream.
+    pub fn remotes(&self, stream: u16) -> impl Iterator<Item = (RemoteId, &Remote)> {
+        let entries = self.lists.get(usize::from(stream)).map(|l| l.remotes.as_slice());
+        (0..)
+            .map(RemoteId)
+            .zip(entries.unwrap_or_default())
+            .filter(|(_, r)| !r.gone)
+            .map(|(id, RemoteEntry { remote, .. })| (id, remote))
+    }
+
+    /// The components of a stream.
+    pub fn components(&self, stream: u16) -> &[Component] {
+        self.lists.get(usize::from(stream)).map(|l| l.components.as_slice()).unwrap_or_default()
+    }
+
+    /// The state of a check list.
+    pub fn list_state(&self, stream: u16) -> Option<ListState> {
+        self.lists.get(usize::from(stream)).map(|l| l.state)
+    }
+
+    /// The next thing to tell.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// The next request to send.
+    pub fn poll_start(&mut self) -> Option<crate::check::Start> {
+        self.starts.pop_front()
+    }
+
+    pub(super) fn pair_mut(&mut self, id: PairId) -> &mut Pair {
+        &mut self.pairs[id.0 as usize]
+    }
+
+    pub(super) fn list_of(&mut self, id: PairId) -> &mut List {
+        let stream = self.pair(id).stream;
+        &mut self.lists[usize::from(stream)]
+    }
+
+    pub(super) fn component_of(&mut self, id: PairId) -> Option<&mut Component> {
+        let component = self.pair(id).component;
+        self.list_of(id).component(component)
+    }
+
+    /// The one place where a pair changes its state.
+    pub(super) fn set_state(&mut self, id: PairId, state: PairState) {
+        let Pair { state: old, priority, group, .. } = *self.pair(id);
+        if old == state {
+            return;
+        }
+        let was_unstarted = self.pair(id).is_unstarted();
+        self.pair_mut(id).state = state;
+        let is_unstarted = self.pair(id).is_unstarted();
+        if let Some(count) = self.groups.group(group).count(old) {
+            *count -= 1;
+        }
+        if let Some(count) = self.groups.group(group).count(state) {
+            *count += 1;
+        }
+        match old {
+            PairState::Waiting => self.waiting -= 1,
+            PairState::InProgress => self.in_progress -= 1,
+            _ => {}
+        }
+        match state {
+            PairState::Waiting => self.waiting += 1,
+            PairState::InProgress => self.in_progress += 1,
+            _ => {}
+        }
+        match (was_unstarted, is_unstarted) {
+            (false, true) => self.list_of(id).insert_unstarted(priority, id),
+            (true, false) => self.list_of(id).remove_unstarted(priority, id),
+            _ => {}
+        }
+        self.thaw = true;
+    }
+
+    /// Switches the role; priorities depend on it (RFC 8445 §7.3.1.1).
+    pub fn switch_role(&mut self, role: Role) {
+        if self.role == role {
+            return;
+        }
+        self.role = role;
+        for list in &mut self.lists {
+            for &id in &list.pairs {
+                let pair = &mut self.pairs[id.0 as usize];
+                let (local, remote) = (list.local(pair.local), list.remote(pair.remote));
+                pair.priority = priority_in(role, local.local.priority, remote.remote.priority);
+                pair.flags.nominating = false;
+            }
+            for entry in &mut list.unstarted {
+                entry.0 = self.pairs[entry.1.0 as usize].priority;
+            }
+            list.unstarted.sort_unstable();
+            for component in &mut list.components {
+                component.nominee = None;
+                component.reconsider = None;
+            }
+        }
+        self.notices.push_back(Notice::RoleSwitched(role));
+    }
+
+    /// Both sides' pacing is known: the larger one counts (RFC 8839 §5.5).
+    pub fn agree_pacing(&mut self, theirs: Duration) {
+        self.ta = self.ta.max(theirs);
+    }
+
+    /// Ends everything: nothing is sent any more and no timer runs.
+    pub fn close(&mut self) {
+        self.flights.clear();
+        self.starts.clear();
+        self.slot = None;
+        self.patience = None;
+        for list in &mut self.lists {
+            list.started = false;
+            list.triggered.clear();
+            list.unstarted.clear();
+            for component in &mut list.components {
+                component.consent = None;
+                component.reconsider = None;
+                component.send = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What an answer to a check does (RFC 8445 §7.2.5).
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::candidate::Kind;
+use crate::check::flight::Flight;
+use crate::check::pair::priority_in;
+use crate::check::{
+    Checks, FailReason, ListState, Local, LocalId, Notice, PairId, PairState, Role,
+};
+use crate::stun::TransactionId;
+use crate::timer::Time;
+
+/// STUN error 487, Role Conflict (RFC 8445 §16.2).
+const ROLE_CONFLICT: u16 = 487;
+
+impl Checks {
+    /// The pair that a check with this transaction id was sent on.
+    pub fn pair_of(&self, id: &TransactionId) -> Option<PairId> {
+        self.flights.find(id).map(|f| f.pair).or_else(|| self.consent_pair_of(id))
+    }
+
+    /// An authenticated success response arrived on `base` from `from`,
+    /// saying that our check came from `mapped`.
+    pub fn succeeded(
+        &mut self,
+        id: &TransactionId,
+        base: u32,
+        from: SocketAddr,
+        mapped: SocketAddr,
+        now: Time,
+    ) {
+        if self.consent_answered(id, base, from, now) {
+            return;
+        }
+        let Some(flight) = self.flights.take(id) else { return };
+        let pair = flight.pair;
+        if !self.is_symmetric(pair, base, from) {
+            return self.fail(pair, FailReason::NotSymmetric, now);
+        }
+        self.note_answer(&flight, now);
+        if self.pair(pair).state == PairState::Removed {
+            return;
+        }
+        let Some(valid) = self.valid_pair(pair, mapped) else { return };
+        self.open(pair);
+        self.set_succeeded(pair, valid.pair, valid.local, now);
+        if flight.use_candidate && self.pair(valid.pair).flags.nominating {
+            self.nominated(valid.pair, now);
+        } else if self.role == Role::Controlled && self.pair(valid.pair).flags.wanted {
+            self.nominated(valid.pair, now);
+        }
+    }
+
+    /// An authenticated error response arrived.
+    pub fn refused(
+        &mut self,
+        id: &TransactionId,
+        base: u32,
+        from: SocketAddr,
+        code: u16,
+        now: Time,
+    ) {
+        let Some(flight) = self.flights.take(id) else { return };
+        let pair = flight.pair;
+        if !self.is_symmetric(pair, base, from) {
+            return self.fail(pair, FailReason::NotSymmetric, now);
+        }
+        if code != ROLE_CONFLICT {
+            return self.fail(pair, FailReason::ErrorResponse(code), now);
+        }
+        // §7.2.5.1; another answer may have switched the role already.
+        self.switch_role(flight.role.other());
+        self.pair_mut(pair).flags.nominating = false;
+        self.trigger(pair);
+    }
+
+    /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.
+    pub fn set_tie_breaker(&mut self, tie_breaker: u64) {
+        self.tie_breaker = tie_breaker;
+    }
+
+    /// The system reported an error for datagrams from `base` to `to`. It is
+    /// kept as a reason; the check goes on until its transaction ends.
+    pub fn path_error(&mut self, base: u32, to: SocketAddr, kind: io::ErrorKind) {
+        for list in &self.lists {
+            for id in &list.pairs {
+                let pair = &mut self.pairs[id.0 as usize];
+                let local = &list.local(pair.local).local;
+                if local.base == base && list.remote(pair.remote).remote.address == to {
+                    pair.error = Some(kind);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_symmetric(&self, pair: PairId, base: u32, from: SocketAddr) -> bool {
+        let pair = self.pair(pair);
+        self.local(pair.stream, pair.local).base == base
+            && self.remote(pair.stream, pair.remote).address == from
+    }
+
+    fn note_answer(&mut self, flight: &Flight, now: Time) {
+        let pair = self.pair_mut(flight.pair);
+        pair.answered += 1;
+        pair.confirmed = Some(now);
+        // With several transmissions the answer may be to an earlier one:
+        // the sample counts only where there is none.
+        let sample = now - flight.last_sent;
+        if flight.retransmission.sent() <= 1 || pair.rtt.is_none() {
+            pair.rtt = Some(sample);
+        }
+    }
+
+    /// §7.2.5.3.1 and §7.2.5.3.2.
+    fn valid_pair(&mut self, pair: PairId, mapped: SocketAddr) -> Option<Valid> {
+        let p = self.pair(pair).clone();
+        let list = &self.lists[usize::from(p.stream)];
+        let known = list
+            .locals
+            .iter()
+            .position(|l| l.local.component == p.component && l.local.address == mapped);
+        let base = &list.local(p.local).local;
+        if base.address == mapped {
+            return Some(Valid { pair, local: p.local });
+        }
+        let Some(known) = known.map(|at| LocalId(at as u16)) else {
+            let found = Local {
+                address: mapped,
+                kind: Kind::PeerReflexive,
+                priority: base.reflexive_priority,
+                related: Some(base.address),
+                ..base.clone()
+            };
+            let local = self.add_image(p.stream, found)?;
+            self.notices.push_back(Notice::LocalFound { stream: p.stream, local });
+            return Some(Valid { pair, local });
+        };
+        let other = list.pairs.iter().copied().find(|id| {
+            let q = self.pair(*id);
+            q.local == known && q.remote == p.remote && q.state != PairState::Removed
+        });
+        Some(Valid { pair: other.unwrap_or(pair), local: known })
+    }
+
+    /// §7.2.5.3.3.
+    fn set_succeeded(&mut self, checked: PairId, valid: PairId, local: LocalId, now: Time) {
+        if self.pair(checked).state == PairState::Failed {
+            // A cancelled check may be answered after its successor failed.
+            self.pair_mut(checked).reason = None;
+        }
+        for id in [checked, valid] {
+            self.set_state(id, PairState::Succeeded);
+            self.unqueue(id);
+        }
+        self.pair_mut(valid).valid = Some(local);
+        self.pair_mut(valid).confirmed = Some(now);
+        let list = self.list_of(valid);
+        let is_new = !list.valid.contains(&valid);
+        if is_new {
+            list.valid.push(valid);
+        }
+        self.thaw_group(self.pair(checked).group);
+        self.notices.push_back(Notice::Succeeded(checked));
+        if let Some(component) = self.component_of(valid) {
+            component.first_valid.get_or_insert(now);
+        }
+        if is_new {
+            self.choose_send_path(valid, now);
+        }
+    }
+
+    /// Takes a pair off the triggered queue: it has succeeded meanwhile.
+    fn unqueue(&mut self, id: PairId) {
+        if self.pair(id).flags.queued && !self.pair(id).flags.nominating {
+            self.pair_mut(id).flags.queued = false;
+            self.list_of(id).triggered.retain(|p| *p != id);
+        }
+    }
+
+    /// All Frozen pairs of the foundation, in all lists, become Waiting.
+    fn thaw_group(&mut self, group: u16) {
+        if self.groups.group(group).frozen == 0 {
+            return;
+        }
+        let frozen: Vec<PairId> = self
+            .lists
+            .iter()
+            .flat_map(|l| &l.unstarted)
+            .map(|(_, id)| *id)
+            .filter(|id| self.pair(*id).group == group && self.pair(*id).state == PairState::Frozen)
+            .collect();
+        for id in frozen {
+            self.set_state(id, PairState::Waiting);
+        }
+    }
+
+    /// An authenticated check passed on the pair.
+    pub(super) fn open(&mut self, pair: PairId) {
+        let opened = &mut self.pair_mut(pair).flags.opened;
+        if !std::mem::replace(opened, true) {
+            self.notices.push_back(Notice::Opened(pair));
+        }
+    }
+
+    /// The priority of a valid pair (§7.2.5.3.2).
+    pub(super) fn valid_priority(&self, id: PairId) -> u64 {
+        let pair = self.pair(id);
+        let list = &self.lists[usize::from(pair.stream)];
+        let local = list.local(pair.valid.unwrap_or(pair.local));
+        priority_in(self.role, local.local.priority, list.remote(pair.remote).remote.priority)
+    }
+
+    /// A new pair is valid: data goes over the best one until one is selected.
+    pub(super) fn choose_send_path(&mut self, changed: PairId, now: Time) {
+        let (stream, component) = (self.pair(changed).stream, self.pair(changed).component);
+        let list = &self.lists[usize::from(stream)];
+        let Some(state) = list.components.iter().find(|c| c.id == component) else { return };
+        let best = state.selected.or_else(|| {
+            list.valid
+                .iter()
+                .copied()
+                .filter(|id| self.pair(*id).component == component && self.has_consent(*id, now))
+                .max_by_key(|id| (self.valid_priority(*id), std::cmp::Reverse(*id)))
+        });
+        if state.send == best {
+            return;
+        }
+        if let Some(state) = self.lists[usize::from(stream)].component(component) {
+            state.send = best;
+        }
+        self.watch_consent(stream, component, best);
+        self.notices.push_back(Notice::SendPath { stream, component, pair: best });
+    }
+
+    /// A valid pair is so no more; data goes over the next best.
+    pub(super) fn invalidate(&mut self, pair: PairId, now: Time) {
+        self.list_of(pair).valid.retain(|p| *p != pair);
+        let Some(component) = self.component_of(pair) else { return };
+        for place in [&mut component.nominee, &mut component.selected] {
+            if *place == Some(pair) {
+                *place = None;
+            }
+        }
+        self.choose_send_path(pair, now);
+    }
+
+    /// The list is concluded when every component has its selected pair
+    /// (§8.1.2), and has failed when one can get none (§8.1.2, RFC 8863 §4).
+    pub(super) fn conclude(&mut self, now: Time) {
+        if self.patience.is_some_and(|t| t <= now) {
+            self.patience = None;
+        }
+        for stream in 0..self.lists.len() {
+            let list = &self.lists[stream];
+            if !list.started || list.state != ListState::Running {
+                continue;
+            }
+            let stream_id = u16::try_from(stream).unwrap_or(u16::MAX);
+            if list.components.iter().all(|c| c.selected.is_some()) {
+                self.set_list_state(stream_id, ListState::Completed);
+            } else if self.patience.is_none() && self.is_hopeless(stream) {
+                self.set_list_state(stream_id, ListState::Failed);
+            }
+        }
+    }
+
+    fn is_hopeless(&self, stream: usize) -> bool {
+        let list = &self.lists[stream];
+        // RFC 8863 §5 lets the patience timer stand for a missing
+        // end-of-candidates; it has ended when this is asked.
+        list.components.iter().any(|c| {
+            c.send.is_none()
+                && list
+                    .pairs
+                    .iter()
+                    .map(|p| self.pair(*p))
+                    .all(|p| p.component != c.id || !(p.is_pending() || p.flags.queued))
+        })
+    }
+
+    /// Starts the patience timer of RFC 8863.
+    pub fn start_patience(&mut self, until: Time) {
+        self.patience.get_or_insert(until);
+    }
+}
+
+/// A valid pair (§7.2.5.3.2).
+struct Valid {
+    pair: PairId,
+    local: LocalId,
+}
