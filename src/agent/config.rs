@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::{NominationPolicy, Role};
@@ -36,7 +37,7 @@ pub struct Config {
     /// How long gathering waits for STUN servers before it ends without them.
     pub gather_timeout: Duration,
     /// Which valid pair the controlling agent nominates, and when.
-    pub nomination: Box<dyn NominationPolicy>,
+    pub nomination: Arc<dyn NominationPolicy>,
     /// Gather loopback addresses too (and accept loopback remotes).
     pub include_loopback: bool,
     /// Candidate types to gather and signal.
@@ -61,7 +62,7 @@ impl Config {
             max_pairs: 100,
             max_remote_candidates: 256,
             gather_timeout: Duration::from_secs(5),
-            nomination: Box::new(crate::check::Fast::default()),
+            nomination: Arc::new(crate::check::Fast::default()),
             include_loopback: false,
             gather_host: true,
             gather_server_reflexive: true,

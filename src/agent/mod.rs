@@ -10,11 +10,24 @@
 //! `None`, then sleep until [`Core::poll_timeout`] or the next input.
 
 mod config;
+mod core;
+mod drops;
+mod error;
 mod event;
+mod gathering;
+mod incoming;
 mod input;
-
-pub use config::{Config, Credentials, RemoteParameters, StunServer};
-pub use event::{Event, State, StateReason};
-pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
+mod log;
+mod outgoing;
+mod report;
+mod stream;
 
 pub use crate::candidate::LocalAddress;
+pub use config::{Config, Credentials, RemoteParameters, StunServer};
+pub use core::Core;
+pub use drops::{DropCounts, DropReason};
+pub use error::CommandError;
+pub use event::{Event, State, StateReason};
+pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
+pub use log::{Happened, LogRecord};
+pub use report::PairReport;

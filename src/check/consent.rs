@@ -49,6 +49,11 @@ impl Consent {
         self.next.unwrap_or(self.last_sent + MIN_INTERVAL).min(self.expires)
     }
 
+    /// The newest check may still be answered; those before it were missed.
+    pub(super) fn missed(&self) -> usize {
+        self.count.saturating_sub(1)
+    }
+
     fn remember(&mut self, id: TransactionId, now: Time) {
         if self.count == OUTSTANDING {
             self.sent.rotate_left(1);
@@ -135,6 +140,9 @@ impl Checks {
         self.notices.push_back(Notice::ConsentExpired(pair));
         self.notices.push_back(Notice::Lost(pair, FailReason::ConsentExpired));
         self.invalidate(pair, now);
+        if let Some(component) = self.component_of(pair) {
+            component.lost = component.send.is_none();
+        }
     }
 
     pub(super) fn consent_pair_of(&self, id: &TransactionId) -> Option<PairId> {

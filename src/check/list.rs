@@ -27,6 +27,8 @@ pub struct Component {
     pub send: Option<PairId>,
     /// The selected pair.
     pub selected: Option<PairId>,
+    /// Consent for the pair that carried data expired, and no other took over.
+    pub lost: bool,
     /// Consent on the pair that carries data.
     pub(super) consent: Option<Box<Consent>>,
     /// The pair that we are nominating.
@@ -43,11 +45,17 @@ impl Component {
             id,
             send: None,
             selected: None,
+            lost: false,
             consent: None,
             nominee: None,
             reconsider: None,
             first_valid: None,
         }
+    }
+
+    /// How many consent checks in a row went unanswered.
+    pub fn missed(&self) -> usize {
+        self.consent.as_ref().map_or(0, |c| c.missed())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The check-list set (RFC 8445 §6.1.2, §6.1.4).
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::candidate::ComponentId;
@@ -33,7 +35,7 @@ pub struct Checks {
     pub(super) tie_breaker: u64,
     pub(super) ta: Duration,
     pub(super) limits: Limits,
-    pub(super) policy: Box<dyn NominationPolicy>,
+    pub(super) policy: Arc<dyn NominationPolicy>,
     pub(super) lists: Vec<List>,
     pub(super) pairs: Vec<Pair>,
     /// Numbers of pairs that made room.
@@ -66,7 +68,7 @@ impl Checks {
         tie_breaker: u64,
         ta: Duration,
         limits: Limits,
-        policy: Box<dyn NominationPolicy>,
+        policy: Arc<dyn NominationPolicy>,
     ) -> Self {
         Checks {
             role,
@@ -147,6 +149,15 @@ impl Checks {
             .zip(entries.unwrap_or_default())
             .filter(|(_, r)| !r.gone)
             .map(|(id, RemoteEntry { remote, .. })| (id, remote))
+    }
+
+    /// Whether a local candidate of the component has this address.
+    pub fn knows_local(&self, stream: u16, component: ComponentId, address: SocketAddr) -> bool {
+        let list = self.lists.get(usize::from(stream));
+        list.is_some_and(|list| {
+            let locals = list.locals.iter().map(|l| &l.local);
+            locals.into_iter().any(|l| l.component == component && l.address == address)
+        })
     }
 
     /// The components of a stream.

@@ -1,0 +1,405 @@
+//! The core and its commands.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::agent::gathering::Gathering;
+use crate::agent::log::Log;
+use crate::agent::outgoing::Outgoing;
+use crate::agent::report::Reported;
+use crate::agent::stream::{Remote, Stream};
+use crate::agent::{
+    BaseId, CommandError, Config, Credentials, DropCounts, DropReason, Event, Happened, Input,
+    LogRecord, RemoteParameters, SocketOp, State, StateReason, StreamId,
+};
+use crate::candidate::{Candidate, ComponentId, Foundations, Host, Kind, is_mdns_name};
+use crate::check::{Checks, Limits, LocalId, PeerRequest, Refused, Role};
+use crate::net::{self, Protocol};
+use crate::rng::{Rng, Seed};
+use crate::stun::CheckTemplate;
+use crate::timer::{Pacer, Reason, Time};
+
+/// Peer-reflexive remote candidates a stream.
+const MAX_FOUND: usize = 128;
+/// RFC 8863 §4: how long a check list without pairs is given.
+const PATIENCE: Duration = Duration::from_millis(39_500);
+
+/// The core of an agent.
+#[derive(Debug)]
+pub struct Core {
+    pub(super) config: Config,
+    pub(super) rng: Rng,
+    pub(super) pacer: Pacer,
+    pub(super) streams: Vec<Stream>,
+    pub(super) bases: Vec<Base>,
+    pub(super) checks: Checks,
+    pub(super) foundations: Foundations,
+    pub(super) gathering: Gathering,
+    pub(super) outgoing: VecDeque<Outgoing>,
+    pub(super) socket_ops: VecDeque<SocketOp>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) drops: DropCounts,
+    pub(super) log: Log,
+    pub(super) reported: Reported,
+}
+
+/// A socket that the core asked for.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) stream: StreamId,
+    pub(super) component: ComponentId,
+    pub(super) local: Option<LocalId>,
+    pub(super) phase: BasePhase,
+    pub(super) local_preference: u16,
+    /// PRIORITY of the checks that leave from here.
+    pub(super) reflexive_priority: u32,
+    pub(super) template: Option<CheckTemplate>,
+}
+
+/// The life of a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BasePhase {
+    Binding,
+    Open,
+    Closed,
+}
+
+impl Base {
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == BasePhase::Open
+    }
+}
+
+impl Core {
+    /// An agent without streams. `seed` is a secret, `pacer` the one that all
+    /// agents of the process share.
+    pub fn new(config: Config, seed: &Seed, pacer: Pacer) -> Self {
+        let mut rng = Rng::new(seed);
+        let limits = Limits {
+            pairs: config.max_pairs,
+            remotes: config.max_remote_candidates.min(16_384),
+            found: MAX_FOUND,
+        };
+        let policy = config.nomination.clone();
+        let checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
+        Core {
+            gathering: Gathering::new(&config),
+            log: Log::new(config.log),
+            config,
+            rng,
+            pacer,
+            streams: Vec::new(),
+            bases: Vec::new(),
+            checks,
+            foundations: Foundations::new(),
+            outgoing: VecDeque::new(),
+            socket_ops: VecDeque::new(),
+            events: VecDeque::new(),
+            drops: DropCounts::default(),
+            reported: Reported::default(),
+        }
+    }
+
+    /// Adds a stream with components 1 to `components` and makes its
+    /// credentials.
+    ///
+    /// # Errors
+    /// [`CommandError::Components`] outside 1..=256,
+    /// [`CommandError::AlreadyGathering`] once addresses were given.
+    pub fn add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
+        self.must_be_open()?;
+        if !matches!(components, 1..=256) {
+            return Err(CommandError::Components(components));
+        }
+        let number = u16::try_from(self.streams.len()).unwrap_or(u16::MAX);
+        if self.gathering.has_begun() || number == u16::MAX {
+            return Err(CommandError::AlreadyGathering);
+        }
+        self.checks.add_stream(components);
+        let mut stream = Stream::new(&mut self.rng);
+        while self.streams.iter().any(|s| s.local.ufrag == stream.local.ufrag) {
+            stream = Stream::new(&mut self.rng);
+        }
+        self.streams.push(stream);
+        Ok(StreamId(number))
+    }
+
+    /// Our credentials for a stream.
+    pub fn local_credentials(&self, stream: StreamId) -> Option<&Credentials> {
+        self.streams.get(usize::from(stream.0)).map(|s| &s.local)
+    }
+
+    /// The streams.
+    pub fn streams(&self) -> impl Iterator<Item = StreamId> + use<> {
+        (0..u16::try_from(self.streams.len()).unwrap_or(u16::MAX)).map(StreamId)
+    }
+
+    /// The role; a conflict may have changed it.
+    pub fn role(&self) -> Role {
+        self.checks.role()
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.reported.state()
+    }
+
+    /// Ta: what we offer, or the larger of both sides' once theirs is known.
+    pub fn pacing(&self) -> Duration {
+        self.checks.pacing()
+    }
+
+    /// What was dropped, by reason.
+    pub fn drops(&self) -> &DropCounts {
+        &self.drops
+    }
+
+    /// The peer's parameters: checks of the stream start. The same ones again
+    /// change nothing.
+    ///
+    /// # Errors
+    /// The session is as it was: [`CommandError::UnknownStream`],
+    /// [`CommandError::Credentials`] out of the grammar of RFC 8839 §5.4,
+    /// [`CommandError::CredentialsChanged`], [`CommandError::Closed`].
+    pub fn set_remote_parameters(
+        &mut self,
+        stream: StreamId,
+        parameters: RemoteParameters,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        parameters.check()?;
+        let entry = self.stream_mut(stream)?;
+        if let Some(known) = &entry.remote {
+            return match known.credentials == parameters.credentials {
+                true => Ok(()),
+                false => Err(CommandError::CredentialsChanged),
+            };
+        }
+        let key = crate::stun::IntegrityKey::short_term(&parameters.credentials.pwd);
+        entry.remote = Some(Remote { credentials: parameters.credentials, key });
+        let early = std::mem::take(&mut entry.early);
+        self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
+        self.checks.start_patience(now + PATIENCE);
+        self.checks.start(stream.0);
+        for check in early {
+            let request = PeerRequest {
+                local: check.local,
+                from: check.from,
+                priority: check.priority,
+                use_candidate: check.use_candidate,
+            };
+            if self.checks.peer_checked(stream.0, &request, now).is_err() {
+                self.drop_now(DropReason::Limit, Some(check.from), now);
+            }
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    /// A candidate that the peer signalled. It may come before the peer's
+    /// parameters.
+    ///
+    /// # Errors
+    /// The session is as it was, and what was not taken is counted:
+    /// [`CommandError::Refused`], [`CommandError::Ignored`],
+    /// [`CommandError::AfterEnd`], [`CommandError::UnknownStream`],
+    /// [`CommandError::Closed`].
+    pub fn add_remote_candidate(
+        &mut self,
+        stream: StreamId,
+        candidate: &Candidate,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        if self.stream_mut(stream)?.remote_done {
+            return Err(CommandError::AfterEnd);
+        }
+        let address = match self.usable_address(candidate) {
+            Ok(address) => address,
+            Err((reason, why)) => {
+                self.drop_now(reason, None, now);
+                return Err(CommandError::Ignored(why));
+            }
+        };
+        if let Err(refused) = self.checks.add_remote(stream.0, candidate, address) {
+            if refused != Refused::Redundant {
+                self.drop_now(DropReason::Candidate, Some(address), now);
+            }
+            return Err(CommandError::Refused(refused));
+        }
+        let candidate = || Happened::RemoteCandidate { stream, candidate: candidate.clone() };
+        self.log.add(now, candidate);
+        self.advance(now);
+        Ok(())
+    }
+
+    /// The address of a candidate that can be checked.
+    fn usable_address(
+        &self,
+        candidate: &Candidate,
+    ) -> Result<std::net::SocketAddr, (DropReason, &'static str)> {
+        if candidate.protocol != Protocol::Udp {
+            return Err((DropReason::Unsupported, "TCP candidates are not supported yet"));
+        }
+        match &candidate.host {
+            Host::Name(name) if is_mdns_name(name) => {
+                Err((DropReason::Name, "mDNS names are not resolved yet"))
+            }
+            Host::Name(_) => Err((DropReason::Name, "only <uuid>.local names are ever resolved")),
+            Host::Ip(ip) if ip.is_unspecified() || ip.is_multicast() || candidate.port == 0 => {
+                Err((DropReason::Unsupported, "nothing can be sent to its address"))
+            }
+            Host::Ip(ip) => Ok(net::canonical((*ip, candidate.port).into())),
+        }
+    }
+
+    /// The peer signals no more candidates for the stream.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
+    pub fn end_of_remote_candidates(
+        &mut self,
+        stream: StreamId,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        self.stream_mut(stream)?.remote_done = true;
+        self.checks.remote_candidates_done(stream.0);
+        self.advance(now);
+        Ok(())
+    }
+
+    /// Closes the agent: sockets are given back, nothing is sent any more.
+    pub fn close(&mut self, now: Time) {
+        if self.state() == State::Closed {
+            return;
+        }
+        self.checks.close();
+        self.gathering.close();
+        self.outgoing.clear();
+        for at in 0..self.bases.len() {
+            self.close_base(BaseId(at as u32), now);
+        }
+        self.report_closed(now);
+    }
+
+    /// Something happened.
+    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        if self.state() == State::Closed {
+            return self.handle_input_when_closed(&input, now);
+        }
+        match input {
+            Input::Datagram { base, from, bytes } => {
+                self.handle_datagram(base, net::canonical(from), bytes, now);
+            }
+            Input::LocalAddresses(addresses) => self.begin_gathering(addresses),
+            Input::Bound { base, local } => self.bound(base, net::canonical(local), now),
+            Input::BindFailed { base, error } => self.bind_failed(base, error, now),
+            Input::Resolved { server, addresses } => self.resolved(server, addresses),
+            Input::SendError { base, to, kind } => {
+                self.checks.path_error(base.0, net::canonical(to), kind);
+                self.gathering.send_error(base, net::canonical(to), kind);
+            }
+        }
+        self.advance(now);
+    }
+
+    /// A socket that was asked for before the agent was closed comes too late.
+    fn handle_input_when_closed(&mut self, input: &Input<'_>, now: Time) {
+        match input {
+            Input::Bound { base, .. } => self.socket_ops.push_back(SocketOp::Close { base: *base }),
+            Input::Datagram { from, .. } => self.drop_now(DropReason::Closed, Some(*from), now),
+            _ => {}
+        }
+    }
+
+    /// Does everything that is due at `now`. Afterwards [`Core::poll_timeout`]
+    /// is later than `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.state() != State::Closed {
+            self.advance(now);
+        }
+    }
+
+    /// When [`Core::handle_timeout`] is to be called, and what for.
+    pub fn poll_timeout(&self) -> Option<(Time, Reason)> {
+        let gather = self.gathering.poll_timeout().map(|t| (t, Reason::Gather));
+        [self.checks.poll_timeout(), gather].into_iter().flatten().min()
+    }
+
+    /// The next thing that only the driver can do.
+    pub fn poll_socket_op(&mut self) -> Option<SocketOp> {
+        self.socket_ops.pop_front()
+    }
+
+    /// The next thing that the application may want to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next record of what happened; only with [`Config::log`].
+    pub fn poll_log(&mut self) -> Option<LogRecord> {
+        self.log.poll()
+    }
+
+    /// Records that were lost because nobody read them in time.
+    pub fn lost_log_records(&self) -> u64 {
+        self.log.lost()
+    }
+
+    /// Every change ends here: what is due is done, and what came of it is
+    /// reported.
+    pub(super) fn advance(&mut self, now: Time) {
+        self.advance_gathering(now);
+        self.checks.advance(now, &self.pacer, &mut self.rng);
+        self.report(now);
+    }
+
+    pub(super) fn drop_now(
+        &mut self,
+        reason: DropReason,
+        from: Option<std::net::SocketAddr>,
+        now: Time,
+    ) {
+        self.drops.add(reason);
+        tracing::debug!(%reason, ?from, "dropped");
+        self.log.add(now, || Happened::Dropped { reason, from });
+    }
+
+    pub(super) fn close_base(&mut self, id: BaseId, now: Time) {
+        let Some(base) = self.bases.get_mut(id.0 as usize) else { return };
+        let was = std::mem::replace(&mut base.phase, BasePhase::Closed);
+        base.template = None;
+        if was == BasePhase::Open {
+            self.socket_ops.push_back(SocketOp::Close { base: id });
+            self.log.add(now, || Happened::SocketClosed { base: id });
+        }
+    }
+
+    fn must_be_open(&self) -> Result<(), CommandError> {
+        if self.state() == State::Closed { Err(CommandError::Closed) } else { Ok(()) }
+    }
+
+    fn stream_mut(&mut self, stream: StreamId) -> Result<&mut Stream, CommandError> {
+        let entry = self.streams.get_mut(usize::from(stream.0));
+        entry.ok_or(CommandError::UnknownStream(stream))
+    }
+
+    fn report_closed(&mut self, now: Time) {
+        self.report(now);
+        self.enter(State::Closed, StateReason::Closed, now);
+    }
+
+    /// Whether a candidate of this type may be signalled.
+    pub(super) fn signals(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Host => self.config.gather_host,
+            Kind::ServerReflexive => self.config.gather_server_reflexive,
+            Kind::PeerReflexive | Kind::Relayed => false,
+        }
+    }
+}
+
+/// A peer that asks for more than this would stop us from checking at all.
+const MAX_PACING: Duration = Duration::from_secs(1);

@@ -1,0 +1,221 @@
+//! What arrives (RFC 8445 §7.3): looked up by fragment, authenticated on the
+//! raw bytes, and only then read.
+
+use std::net::SocketAddr;
+
+use crate::agent::outgoing::{MAX_UNKNOWN, Outgoing, What};
+use crate::agent::stream::EarlyCheck;
+use crate::agent::{BaseId, Core, DropReason, Happened, StreamId};
+use crate::check::{LocalId, PeerRequest, Role};
+use crate::net;
+use crate::stun::{Class, Fingerprint, Integrity, Message, Method};
+use crate::timer::Time;
+
+/// Checks that are kept until the peer's parameters come.
+const MAX_EARLY: usize = 32;
+
+/// Where a datagram arrived.
+#[derive(Clone, Copy)]
+struct Arrival {
+    base: BaseId,
+    stream: StreamId,
+    local: LocalId,
+    from: SocketAddr,
+    now: Time,
+}
+
+impl Core {
+    pub(super) fn handle_datagram(
+        &mut self,
+        base: BaseId,
+        from: SocketAddr,
+        bytes: &[u8],
+        now: Time,
+    ) {
+        if let Err(reason) = self.read_datagram(base, from, bytes, now) {
+            self.drop_now(reason, Some(from), now);
+        }
+    }
+
+    fn read_datagram(
+        &mut self,
+        base: BaseId,
+        from: SocketAddr,
+        bytes: &[u8],
+        now: Time,
+    ) -> Result<(), DropReason> {
+        let entry = self.bases.get(base.0 as usize).filter(|b| b.is_open());
+        let entry = entry.ok_or(DropReason::UnknownBase)?;
+        let local = entry.local.ok_or(DropReason::UnknownBase)?;
+        let arrival = Arrival { base, stream: entry.stream, local, from, now };
+        let message = Message::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        if message.method() != Method::BINDING {
+            return Err(DropReason::NotForIce);
+        }
+        match message.class() {
+            Class::Request => self.read_request(&message, arrival),
+            Class::Success | Class::Error => self.read_response(&message, arrival),
+            // A keepalive (RFC 8445 §11) has done its work by arriving.
+            Class::Indication => Ok(()),
+        }
+    }
+
+    /// RFC 8445 §7.3.
+    fn read_request(&mut self, message: &Message<'_>, arrival: Arrival) -> Result<(), DropReason> {
+        if message.fingerprint() != Fingerprint::Valid {
+            return Err(DropReason::Fingerprint);
+        }
+        self.authenticate(message, arrival.stream)?;
+        if message.has_unknown_required() {
+            self.refuse_unknown(message, arrival);
+            return Ok(());
+        }
+        let Some(priority) = message.priority() else {
+            self.refuse(message, arrival, 400);
+            return Ok(());
+        };
+        if !self.settle_role(message) {
+            self.refuse(message, arrival, 487);
+            return Ok(());
+        }
+        let Arrival { base, from, now, .. } = arrival;
+        let id = message.transaction_id();
+        self.send(Outgoing { base, to: from, id, what: What::Success });
+        let use_candidate = message.use_candidate();
+        self.log.add(now, || Happened::CheckReceived { base, from, use_candidate });
+        self.take_check(arrival, priority, use_candidate)
+    }
+
+    /// USERNAME names our stream, and the integrity is right.
+    fn authenticate(&self, message: &Message<'_>, stream: StreamId) -> Result<(), DropReason> {
+        let entry = &self.streams[usize::from(stream.0)];
+        let username = message.username().ok_or(DropReason::UnknownUsername)?;
+        let (ours, theirs) = username.split_once(':').ok_or(DropReason::UnknownUsername)?;
+        let remote = entry.remote.as_ref().map(|r| &*r.credentials.ufrag);
+        if ours != &*entry.local.ufrag || remote.is_some_and(|known| known != theirs) {
+            return Err(DropReason::UnknownUsername);
+        }
+        match message.verify(&entry.local_key) {
+            Integrity::Valid => Ok(()),
+            Integrity::Missing | Integrity::Wrong => Err(DropReason::Integrity),
+        }
+    }
+
+    /// RFC 8445 §7.3.1.1. False where the peer has to switch.
+    fn settle_role(&mut self, message: &Message<'_>) -> bool {
+        let ours = self.checks.tie_breaker();
+        match (self.checks.role(), message.ice_controlling(), message.ice_controlled()) {
+            (Role::Controlling, Some(theirs), _) => {
+                if ours >= theirs {
+                    return false;
+                }
+                self.switch_role(Role::Controlled);
+            }
+            (Role::Controlled, _, Some(theirs)) => {
+                if ours < theirs {
+                    return false;
+                }
+                self.switch_role(Role::Controlling);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn switch_role(&mut self, role: Role) {
+        self.checks.switch_role(role);
+        self.forget_templates();
+    }
+
+    fn forget_templates(&mut self) {
+        for base in &mut self.bases {
+            base.template = None;
+        }
+    }
+
+    fn take_check(
+        &mut self,
+        arrival: Arrival,
+        priority: u32,
+        use_candidate: bool,
+    ) -> Result<(), DropReason> {
+        let Arrival { stream, local, from, now, .. } = arrival;
+        let entry = &mut self.streams[usize::from(stream.0)];
+        if entry.remote.is_some() {
+            let request = PeerRequest { local, from, priority, use_candidate };
+            let taken = self.checks.peer_checked(stream.0, &request, now);
+            return taken.map_err(|_| DropReason::Limit);
+        }
+        let known = entry.early.iter_mut().find(|c| c.local == local && c.from == from);
+        if let Some(known) = known {
+            known.use_candidate |= use_candidate;
+            return Ok(());
+        }
+        if entry.early.len() == MAX_EARLY {
+            return Err(DropReason::TooManyEarly);
+        }
+        entry.early.push(EarlyCheck { local, from, priority, use_candidate });
+        Ok(())
+    }
+
+    fn refuse(&mut self, message: &Message<'_>, arrival: Arrival, code: u16) {
+        let what = What::Error { code, unknown: [0; MAX_UNKNOWN], count: 0 };
+        let id = message.transaction_id();
+        self.send(Outgoing { base: arrival.base, to: arrival.from, id, what });
+    }
+
+    fn refuse_unknown(&mut self, message: &Message<'_>, arrival: Arrival) {
+        let mut unknown = [0; MAX_UNKNOWN];
+        let mut count = 0;
+        for (place, kind) in unknown.iter_mut().zip(message.unknown_required().iter()) {
+            *place = *kind;
+            count += 1;
+        }
+        let what = What::Error { code: 420, unknown, count };
+        let id = message.transaction_id();
+        self.send(Outgoing { base: arrival.base, to: arrival.from, id, what });
+    }
+
+    fn read_response(&mut self, message: &Message<'_>, arrival: Arrival) -> Result<(), DropReason> {
+        let Arrival { base, stream, from, now, .. } = arrival;
+        let id = message.transaction_id();
+        let Some(pair) = self.checks.pair_of(&id) else {
+            return self.read_server_response(message, base, from, now);
+        };
+        if message.fingerprint() != Fingerprint::Valid {
+            return Err(DropReason::Fingerprint);
+        }
+        // The transaction belongs to the stream of its pair, and only the
+        // peer of that stream can answer it.
+        if self.checks.pair(pair).stream != stream.0 {
+            return Err(DropReason::UnknownTransaction);
+        }
+        let remote = self.streams[usize::from(stream.0)].remote.as_ref();
+        let key = &remote.ok_or(DropReason::UnknownTransaction)?.key;
+        if message.verify(key) != Integrity::Valid {
+            return Err(DropReason::Integrity);
+        }
+        match (message.class(), message.xor_mapped_address(), message.error()) {
+            _ if message.has_unknown_required() => {
+                // RFC 8489 §6.3.3: the transaction has failed.
+                self.checks.refused(&id, base.0, from, 420, now);
+            }
+            (Class::Success, Some(mapped), _) => {
+                self.checks.succeeded(&id, base.0, from, net::canonical(mapped), now);
+            }
+            (Class::Error, _, Some(error)) => {
+                let code = error.code;
+                self.log.add(now, || Happened::CheckRefused { pair, code });
+                self.checks.refused(&id, base.0, from, code, now);
+                if code == 487 {
+                    // RFC 8445 §7.2.5.1.
+                    let tie_breaker = self.rng.number();
+                    self.checks.set_tie_breaker(tie_breaker);
+                    self.forget_templates();
+                }
+            }
+            _ => return Err(DropReason::Malformed),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! A network of two agents that delays, and drops what it is told to.
+
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use floe::agent::{
+    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, StreamId,
+};
+use floe::check::Role;
+use floe::rng::Seed;
+use floe::timer::{Pacer, Time};
+
+/// Address `n` of machine `machine`.
+pub fn host(machine: u8, n: u8) -> IpAddr {
+    IpAddr::from([10, machine, 0, n])
+}
+
+pub type Filter = Box<dyn Fn(SocketAddr, SocketAddr) -> bool>;
+
+pub struct Options {
+    pub seed: u64,
+    pub addresses: [Vec<IpAddr>; 2],
+    pub delay: Duration,
+    pub roles: [Role; 2],
+    pub streams: Vec<u16>,
+    pub configure: fn(usize, &mut Config),
+    /// Which packets pass, by source and destination.
+    pub passes: Filter,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            seed: 0,
+            addresses: [vec![host(1, 1)], vec![host(2, 1)]],
+            delay: Duration::from_millis(10),
+            roles: [Role::Controlling, Role::Controlled],
+            streams: vec![1],
+            configure: |_, _| {},
+            passes: Box::new(|_, _| true),
+        }
+    }
+}
+
+/// A packet on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packet {
+    pub arrives: Time,
+    pub number: u64,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+struct Side {
+    core: Core,
+    sockets: BTreeMap<BaseId, SocketAddr>,
+    next_port: u16,
+    events: Vec<(Time, Event)>,
+    sent: usize,
+}
+
+pub struct Pair {
+    sides: [Side; 2],
+    now: Time,
+    wire: BinaryHeap<std::cmp::Reverse<Packet>>,
+    number: u64,
+    delay: Duration,
+    passes: Filter,
+    trace: Vec<(Time, SocketAddr, SocketAddr, usize)>,
+}
+
+impl Pair {
+    /// Two agents that have gathered and not signalled.
+    pub fn new(options: Options) -> Self {
+        let Options { seed, addresses, delay, roles, streams, configure, passes } = options;
+        let mut at = 0;
+        let sides = addresses.map(|addresses| {
+            let mut config = Config::new(roles[at]);
+            configure(at, &mut config);
+            let seed = Seed::from_number(seed * 2 + at as u64);
+            let mut core = Core::new(config, &seed, Pacer::new());
+            for components in &streams {
+                core.add_stream(*components).unwrap();
+            }
+            let addresses: Vec<_> = addresses.into_iter().map(local_address).collect();
+            core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
+            at += 1;
+            Side { core, sockets: BTreeMap::new(), next_port: 5000, events: Vec::new(), sent: 0 }
+        });
+        let wire = BinaryHeap::new();
+        let mut pair =
+            Pair { sides, now: Time::ZERO, wire, number: 0, delay, passes, trace: Vec::new() };
+        pair.pump();
+        pair
+    }
+
+    pub fn core(&self, side: usize) -> &Core {
+        &self.sides[side].core
+    }
+
+    pub fn core_mut(&mut self, side: usize) -> &mut Core {
+        &mut self.sides[side].core
+    }
+
+    pub fn events(&self, side: usize) -> &[(Time, Event)] {
+        &self.sides[side].events
+    }
+
+    pub fn sent(&self, side: usize) -> usize {
+        self.sides[side].sent
+    }
+
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    pub fn trace(&self) -> &[(Time, SocketAddr, SocketAddr, usize)] {
+        &self.trace
+    }
+
+    pub fn time_of(&self, side: usize, is: impl Fn(&Event) -> bool) -> Option<Time> {
+        self.events(side).iter().find(|(_, e)| is(e)).map(|(t, _)| *t)
+    }
+
+    /// Gives each side the other's parameters and candidates, at once.
+    pub fn signal_all(&mut self) {
+        for side in 0..2 {
+            self.signal(side);
+        }
+    }
+
+    /// Gives `side` what the other side has to signal.
+    pub fn signal(&mut self, side: usize) {
+        let now = self.now;
+        let other = 1 - side;
+        for stream in self.core(other).streams() {
+            let credentials = self.core(other).local_credentials(stream).unwrap().clone();
+            let mut remote = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+            remote.pacing = Duration::from_millis(5);
+            self.core_mut(side).set_remote_parameters(stream, remote, now).unwrap();
+            for candidate in self.candidates(other, stream) {
+                self.core_mut(side).add_remote_candidate(stream, &candidate, now).unwrap();
+            }
+            self.core_mut(side).end_of_remote_candidates(stream, now).unwrap();
+        }
+        self.pump();
+    }
+
+    pub fn candidates(&self, side: usize, of: StreamId) -> Vec<floe::candidate::Candidate> {
+        let events = self.events(side).iter();
+        events
+            .filter_map(|(_, e)| match e {
+                Event::Candidate { stream, candidate } if *stream == of => Some(candidate.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Drains both cores.
+    pub fn pump(&mut self) {
+        for at in 0..2 {
+            self.drain(at);
+        }
+    }
+
+    fn drain(&mut self, at: usize) {
+        let now = self.now;
+        let side = &mut self.sides[at];
+        while let Some(op) = side.core.poll_socket_op() {
+            match op {
+                SocketOp::BindUdp { base, ip, .. } => {
+                    let local = SocketAddr::new(ip, side.next_port);
+                    side.next_port += 1;
+                    side.sockets.insert(base, local);
+                    side.core.handle_input(now, Input::Bound { base, local });
+                }
+                SocketOp::Close { base } => {
+                    side.sockets.remove(&base);
+                }
+                other => panic!("not expected here: {other:?}"),
+            }
+        }
+        let mut bytes = Vec::new();
+        while let Some(transmit) = side.core.poll_transmit(&mut bytes) {
+            let from = side.sockets[&transmit.base];
+            side.sent += 1;
+            self.trace.push((now, from, transmit.to, bytes.len()));
+            if (self.passes)(from, transmit.to) {
+                self.number += 1;
+                let number = self.number;
+                let arrives = now + self.delay;
+                let to = transmit.to;
+                let packet = Packet { arrives, number, from, to, bytes: bytes.clone() };
+                self.wire.push(std::cmp::Reverse(packet));
+            }
+        }
+        while let Some(event) = side.core.poll_event() {
+            side.events.push((now, event));
+        }
+    }
+
+    /// Runs until nothing is left to do before `end`.
+    pub fn run_until(&mut self, end: Time) {
+        for _ in 0..1_000_000 {
+            let timers = self.sides.iter().filter_map(|s| s.core.poll_timeout()).map(|(t, _)| t);
+            let packet = self.wire.peek().map(|p| p.0.arrives);
+            let Some(next) = timers.chain(packet).min().filter(|t| *t <= end) else {
+                self.now = end;
+                return;
+            };
+            assert!(next >= self.now, "time goes back");
+            self.now = next;
+            self.step();
+        }
+        panic!("no end after a million steps");
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        while let Some(packet) = self.wire.peek().filter(|p| p.0.arrives <= now) {
+            let packet = packet.0.clone();
+            self.wire.pop();
+            for at in 0..2 {
+                let side = &mut self.sides[at];
+                let base = side.sockets.iter().find(|(_, a)| **a == packet.to).map(|(b, _)| *b);
+                if let Some(base) = base {
+                    let (from, bytes) = (packet.from, &packet.bytes[..]);
+                    side.core.handle_input(now, Input::Datagram { base, from, bytes });
+                    self.drain(at);
+                }
+            }
+        }
+        for at in 0..2 {
+            if self.sides[at].core.poll_timeout().is_some_and(|(t, _)| t <= now) {
+                self.sides[at].core.handle_timeout(now);
+                let next = self.sides[at].core.poll_timeout();
+                assert!(
+                    next.is_none_or(|(t, _)| t > now),
+                    "the timeout does not advance: {next:?}"
+                );
+                self.drain(at);
+            }
+        }
+    }
+}
+
+pub fn local_address(ip: IpAddr) -> LocalAddress {
+    LocalAddress {
+        ip,
+        interface: "test0".into(),
+        index: 1,
+        prefix: None,
+        temporary: None,
+        deprecated: None,
+    }
+}
