@@ -1,5 +1,6 @@
 //! What the core reports.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::agent::{BaseId, StreamId};
@@ -24,6 +25,20 @@ pub enum State {
     Closed,
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::New => "new",
+            State::Checking => "checking",
+            State::Connected => "connected",
+            State::Completed => "completed",
+            State::Disconnected => "disconnected",
+            State::Failed => "failed",
+            State::Closed => "closed",
+        })
+    }
+}
+
 /// Why a state was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -46,6 +61,22 @@ pub enum StateReason {
     NoPairs,
     /// The caller closed the agent.
     Closed,
+}
+
+impl fmt::Display for StateReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StateReason::ChecksStarted => "checks-started",
+            StateReason::ValidPairs => "valid-pairs",
+            StateReason::Selected => "selected",
+            StateReason::ConsentMissed => "consent-missed",
+            StateReason::ConsentRegained => "consent-regained",
+            StateReason::ConsentExpired => "consent-expired",
+            StateReason::AllPairsFailed => "all-pairs-failed",
+            StateReason::NoPairs => "no-pairs",
+            StateReason::Closed => "closed",
+        })
+    }
 }
 
 /// Something that the application, or the driver on its behalf, wants to know.

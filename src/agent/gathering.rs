@@ -182,8 +182,7 @@ impl Core {
     fn announce(&mut self, stream: u16, local: LocalId, now: Time) {
         let candidate = self.local_candidate(stream, local);
         let stream = crate::agent::StreamId(stream);
-        self.log
-            .add(now, || Happened::LocalCandidate { stream, candidate: candidate.clone() });
+        self.log.add(now, || Happened::LocalCandidate { stream, candidate: candidate.clone() });
         if self.signals(candidate.kind) {
             self.events.push_back(Event::Candidate { stream, candidate });
         }
@@ -236,8 +235,7 @@ impl Core {
             Outcome::Failed { server, code, text, .. } => {
                 let Some(entry) = self.config.stun_servers.get(server) else { return };
                 let uri = entry.uri.clone();
-                self.log
-                    .add(now, || Happened::ServerFailed { server, code, text: text.clone() });
+                self.log.add(now, || Happened::ServerFailed { server, code, text: text.clone() });
                 self.events.push_back(Event::CandidateError { uri, code, text });
             }
             Outcome::Done => self.end_gathering(),

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::candidate::ComponentId;
-use crate::check::{Checks, FailReason, Notice, PairId, PairState, Start, StartKind};
+use crate::check::success::ROLE_CONFLICT;
+use crate::check::{Checks, FailReason, Notice, PairId, PairState, Role, Start, StartKind};
 use crate::rng::Rng;
 use crate::stun::TransactionId;
 use crate::timer::Time;
@@ -15,6 +16,8 @@ const MIN_INTERVAL: Duration = Duration::from_secs(4);
 const MAX_INTERVAL: Duration = Duration::from_secs(6);
 /// RFC 7675 §5.1: without an answer, consent ends after 30 seconds.
 pub(super) const EXPIRY: Duration = Duration::from_secs(30);
+/// STUN error 403, Forbidden.
+const FORBIDDEN: u16 = 403;
 /// As many checks as fit in 30 seconds may still be answered.
 const OUTSTANDING: usize = 8;
 
@@ -29,6 +32,8 @@ pub(super) struct Consent {
     sent: [TransactionId; OUTSTANDING],
     count: usize,
     last_sent: Time,
+    /// The role that the newest check stated.
+    role: Role,
 }
 
 impl Consent {
@@ -41,6 +46,7 @@ impl Consent {
             sent: [TransactionId([0; 12]); OUTSTANDING],
             count: 0,
             last_sent: confirmed,
+            role: Role::Controlled,
         }
     }
 
@@ -54,7 +60,8 @@ impl Consent {
         self.count.saturating_sub(1)
     }
 
-    fn remember(&mut self, id: TransactionId, now: Time) {
+    fn remember(&mut self, id: TransactionId, role: Role, now: Time) {
+        self.role = role;
         if self.count == OUTSTANDING {
             self.sent.rotate_left(1);
             self.count -= 1;
@@ -93,6 +100,7 @@ impl Checks {
 
     /// Sends the consent checks that are due and ends consent that expired.
     pub(super) fn advance_consent(&mut self, now: Time, rng: &mut Rng) {
+        let role = self.role;
         for stream in 0..self.lists.len() {
             for at in 0..self.lists[stream].components.len() {
                 // Each round draws a time, sends, or gives up a valid pair.
@@ -108,7 +116,7 @@ impl Checks {
                     } else {
                         let missed = consent.count > 0;
                         let id = TransactionId(rng.bytes());
-                        consent.remember(id, now);
+                        consent.remember(id, role, now);
                         consent.next = Some(now + rng.between(MIN_INTERVAL, MAX_INTERVAL));
                         self.send_consent(pair, id, missed);
                     }
@@ -177,6 +185,27 @@ impl Checks {
         p.rtt = rtt.or(p.rtt);
         self.notices.push_back(Notice::ConsentGiven(pair));
         true
+    }
+
+    /// An error answer to a consent check. 403 ends consent at once
+    /// (RFC 7675 §5.2).
+    pub(super) fn consent_refused(
+        &mut self,
+        pair: PairId,
+        base: u32,
+        from: SocketAddr,
+        code: u16,
+        now: Time,
+    ) {
+        if !self.is_symmetric(pair, base, from) {
+            return;
+        }
+        let stated = self.consents().find(|c| c.pair == pair).map(|c| c.role);
+        match (code, stated) {
+            (FORBIDDEN, _) => self.consent_expired(pair, now),
+            (ROLE_CONFLICT, Some(role)) => self.switch_role(role.other()),
+            _ => {}
+        }
     }
 
     fn consents(&self) -> impl Iterator<Item = &Consent> {

@@ -53,7 +53,7 @@ impl Checks {
         let component = candidate.component;
         let list = &mut self.lists[usize::from(stream)];
         let Some(state) = list.component(component) else { return Err(Refused::Component) };
-        if state.selected.is_some() {
+        if state.selected.is_some() || list.state != ListState::Running {
             return Err(Refused::Concluded);
         }
         let known = list.remotes.iter().position(|r| {
@@ -67,7 +67,11 @@ impl Checks {
             // The peer was heard from there before its signalling said so.
             entry.remote.kind = candidate.kind;
             entry.remote.signalled = Some(Box::new(candidate.clone()));
-            return Ok(RemoteId(known as u16));
+            let id = RemoteId(known as u16);
+            if list.started {
+                self.pair_remote(stream, id);
+            }
+            return Ok(id);
         }
         let remote = Remote {
             component,
@@ -170,6 +174,7 @@ impl Checks {
         let locals: Vec<LocalId> = (0..list.locals.len())
             .map(|i| LocalId(i as u16))
             .filter(|local| self.may_pair(stream, *local, remote))
+            .filter(|local| !list.has_pair(&self.pairs, *local, remote))
             .collect();
         if locals.is_empty() {
             return;
@@ -261,13 +266,25 @@ impl Checks {
         let base_has_more = |p: &Pair| self.lists[usize::from(p.stream)].local(p.local).pairs > 1;
         let remote_has_more =
             |p: &Pair| self.lists[usize::from(p.stream)].remote(p.remote).pairs > 1;
-        lowest(&|p| !p.flags.ranked && base_has_more(p) && remote_has_more(p))
+        self.lowest_failed()
+            .or_else(|| lowest(&|p| !p.flags.ranked && base_has_more(p) && remote_has_more(p)))
             .or_else(|| forced.then(|| lowest(&|p| base_has_more(p) && remote_has_more(p)))?)
             .or_else(|| bare.then(|| lowest(&base_has_more))?)
     }
 
-    /// Takes a pair that was never checked off its list.
-    fn evict(&mut self, id: PairId) {
+    /// Failed pairs make room first (RFC 8838 §10).
+    pub(super) fn lowest_failed(&self) -> Option<PairId> {
+        let listed = self.lists.iter().flat_map(|l| &l.pairs).copied();
+        let failed = listed.filter(|id| {
+            let pair = self.pair(*id);
+            pair.state == PairState::Failed && !pair.flags.queued
+        });
+        failed.min_by_key(|id| self.pair(*id).priority)
+    }
+
+    /// Takes a pair off its list; its number may be used again.
+    pub(super) fn evict(&mut self, id: PairId) {
+        self.flights.remove_pair(id);
         self.remove(id, FailReason::Limit);
         self.free.push(id);
     }
@@ -276,7 +293,9 @@ impl Checks {
     pub(super) fn remove(&mut self, id: PairId, reason: FailReason) {
         let Pair { local, remote, flags, .. } = *self.pair(id);
         self.set_state(id, PairState::Removed);
-        self.pair_mut(id).reason = Some(reason);
+        let pair = self.pair_mut(id);
+        pair.reason = Some(reason);
+        pair.flags.queued = false;
         let list = self.list_of(id);
         list.pairs.retain(|p| *p != id);
         list.triggered.retain(|p| *p != id);
@@ -380,9 +399,20 @@ impl Checks {
 
     pub(super) fn set_list_state(&mut self, stream: u16, state: ListState) {
         let list = &mut self.lists[usize::from(stream)];
-        if list.state != state {
-            list.state = state;
-            self.notices.push_back(Notice::List { stream, state });
+        if list.state == state {
+            return;
+        }
+        list.state = state;
+        self.notices.push_back(Notice::List { stream, state });
+        if state == ListState::Failed {
+            // Its pairs must not keep those of other lists Frozen.
+            let pending: Vec<PairId> =
+                list.pairs.clone().into_iter().filter(|p| self.pair(*p).is_pending()).collect();
+            for pair in pending {
+                self.flights.remove_pair(pair);
+                self.remove(pair, FailReason::ListFailed);
+            }
+            self.lists[usize::from(stream)].triggered.clear();
         }
     }
 }

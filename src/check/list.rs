@@ -3,7 +3,7 @@
 use crate::candidate::ComponentId;
 use crate::check::candidates::{LocalEntry, RemoteEntry};
 use crate::check::consent::Consent;
-use crate::check::{LocalId, PairId, RemoteId};
+use crate::check::{LocalId, Pair, PairId, RemoteId};
 use crate::timer::Time;
 use std::collections::VecDeque;
 
@@ -114,6 +114,15 @@ impl List {
 
     pub(super) fn remote(&self, id: RemoteId) -> &RemoteEntry {
         &self.remotes[usize::from(id.0)]
+    }
+
+    pub(super) fn has_pair(&self, pairs: &[Pair], local: LocalId, remote: RemoteId) -> bool {
+        // Most candidates are new and have none.
+        self.remote(remote).pairs > 0
+            && self.pairs.iter().any(|id| {
+                let pair = &pairs[id.0 as usize];
+                pair.local == local && pair.remote == remote
+            })
     }
 
     /// Puts a Frozen or Waiting pair in its place.

@@ -153,6 +153,9 @@ impl Checks {
     /// Asks the policy about every component that has a valid pair and none
     /// selected.
     pub(super) fn consider_nominations(&mut self, now: Time) {
+        for component in self.lists.iter_mut().flat_map(|l| &mut l.components) {
+            component.reconsider = None;
+        }
         if self.role != Role::Controlling {
             return;
         }
@@ -173,7 +176,6 @@ impl Checks {
                 let component = &mut self.lists[stream].components[at];
                 match decision {
                     Decision::Nominate => {
-                        component.reconsider = None;
                         component.nominee = Some(best);
                         self.pair_mut(best).flags.nominating = true;
                         self.trigger(best);

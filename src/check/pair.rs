@@ -1,5 +1,6 @@
 //! Candidate pairs (RFC 8445 §6.1.2).
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -29,6 +30,19 @@ pub enum PairState {
     Removed,
 }
 
+impl fmt::Display for PairState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PairState::Frozen => "frozen",
+            PairState::Waiting => "waiting",
+            PairState::InProgress => "in-progress",
+            PairState::Succeeded => "succeeded",
+            PairState::Failed => "failed",
+            PairState::Removed => "removed",
+        })
+    }
+}
+
 /// What became of a pair that is of no use any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -45,8 +59,25 @@ pub enum FailReason {
     Superseded,
     /// Made room for another pair (§6.1.2.5).
     Limit,
+    /// Another component of the stream can get no pair (§8.1.2).
+    ListFailed,
     /// The peer stopped consenting (RFC 7675 §5.1).
     ConsentExpired,
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailReason::NoAnswer => f.write_str("no-answer"),
+            FailReason::Refused(kind) => write!(f, "refused ({kind})"),
+            FailReason::NotSymmetric => f.write_str("not-symmetric"),
+            FailReason::ErrorResponse(code) => write!(f, "error-response ({code})"),
+            FailReason::Superseded => f.write_str("superseded"),
+            FailReason::Limit => f.write_str("limit"),
+            FailReason::ListFailed => f.write_str("list-failed"),
+            FailReason::ConsentExpired => f.write_str("consent-expired"),
+        }
+    }
 }
 
 /// The priority of a pair: RFC 8445 §6.1.2.3, where `controlling` and

@@ -143,10 +143,8 @@ impl Checks {
             .flat_map(|l| &l.pairs)
             .filter_map(|id| worth(id).map(|w| (w, *id)))
             .min();
-        let (_, id) = lowest.ok_or(Refused::TooManyPairs)?;
-        self.flights.remove_pair(id);
-        self.remove(id, FailReason::Limit);
-        self.free.push(id);
+        let id = self.lowest_failed().or(lowest.map(|(_, id)| id));
+        self.evict(id.ok_or(Refused::TooManyPairs)?);
         Ok(())
     }
 
@@ -164,7 +162,9 @@ impl Checks {
             }
             None => false,
         };
-        if concluded || self.list_of(pair).state == ListState::Failed {
+        // RFC 7675 §5.1: consent that expired is not asked for again.
+        let expired = self.pair(pair).reason == Some(FailReason::ConsentExpired);
+        if concluded || expired || self.list_of(pair).state == ListState::Failed {
             return;
         }
         match self.pair(pair).state {

@@ -45,17 +45,25 @@ impl Checks {
         // Two rounds: the first may use a slot, the second asks for the next.
         for _ in 0..2 {
             if !self.has_work() {
+                self.slot = None;
                 return;
             }
-            let slot = match self.slot {
-                Some(slot) => slot,
-                None => pacer.reserve(now.max(self.next_start)),
-            };
-            if slot > now {
-                self.slot = Some(slot);
+            if self.next_start > now {
+                // Ta comes first: a slot reserved for later would hold up
+                // the other agents of the process until then.
+                self.slot = Some(self.next_start);
+                self.reserved = false;
+                return;
+            }
+            if !self.reserved {
+                self.slot = Some(pacer.reserve(now));
+                self.reserved = true;
+            }
+            if self.slot.is_some_and(|slot| slot > now) {
                 return;
             }
             self.slot = None;
+            self.reserved = false;
             if let Some((pair, kind)) = self.next_pair() {
                 self.next_start = now + self.ta;
                 self.send_check(pair, kind, now, rng);

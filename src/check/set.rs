@@ -48,8 +48,10 @@ pub struct Checks {
     pub(super) in_progress: u32,
     /// The list whose turn it is (§6.1.4.1).
     pub(super) turn: usize,
-    /// The slot that the pacer gave for the next new check.
+    /// When the next new check is looked at: the end of Ta, or, once
+    /// `reserved`, the slot that the pacer gave.
     pub(super) slot: Option<Time>,
+    pub(super) reserved: bool,
     /// Ta: no new check before this, and no retransmission before that.
     pub(super) next_start: Time,
     pub(super) next_again: Time,
@@ -86,6 +88,7 @@ impl Checks {
             in_progress: 0,
             turn: 0,
             slot: None,
+            reserved: false,
             next_start: Time::ZERO,
             next_again: Time::ZERO,
             thaw: false,

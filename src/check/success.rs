@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::candidate::Kind;
+use crate::check::candidates::LocalEntry;
 use crate::check::flight::Flight;
 use crate::check::pair::priority_in;
 use crate::check::{
@@ -13,7 +14,7 @@ use crate::stun::TransactionId;
 use crate::timer::Time;
 
 /// STUN error 487, Role Conflict (RFC 8445 §16.2).
-const ROLE_CONFLICT: u16 = 487;
+pub(super) const ROLE_CONFLICT: u16 = 487;
 
 impl Checks {
     /// The pair that a check with this transaction id was sent on.
@@ -43,12 +44,13 @@ impl Checks {
         if self.pair(pair).state == PairState::Removed {
             return;
         }
-        let Some(valid) = self.valid_pair(pair, mapped) else { return };
+        let valid = self.valid_pair(pair, mapped);
         self.open(pair);
         self.set_succeeded(pair, valid.pair, valid.local, now);
-        if flight.use_candidate && self.pair(valid.pair).flags.nominating {
-            self.nominated(valid.pair, now);
-        } else if self.role == Role::Controlled && self.pair(valid.pair).flags.wanted {
+        let flags = [self.pair(pair).flags, self.pair(valid.pair).flags];
+        let nominates = flight.use_candidate && flags.iter().any(|f| f.nominating);
+        let wanted = self.role == Role::Controlled && flags.iter().any(|f| f.wanted);
+        if nominates || wanted {
             self.nominated(valid.pair, now);
         }
     }
@@ -62,6 +64,9 @@ impl Checks {
         code: u16,
         now: Time,
     ) {
+        if let Some(pair) = self.consent_pair_of(id) {
+            return self.consent_refused(pair, base, from, code, now);
+        }
         let Some(flight) = self.flights.take(id) else { return };
         let pair = flight.pair;
         if !self.is_symmetric(pair, base, from) {
@@ -114,18 +119,22 @@ impl Checks {
     }
 
     /// §7.2.5.3.1 and §7.2.5.3.2.
-    fn valid_pair(&mut self, pair: PairId, mapped: SocketAddr) -> Option<Valid> {
+    fn valid_pair(&mut self, pair: PairId, mapped: SocketAddr) -> Valid {
         let p = self.pair(pair).clone();
         let list = &self.lists[usize::from(p.stream)];
-        let known = list
-            .locals
-            .iter()
-            .position(|l| l.local.component == p.component && l.local.address == mapped);
         let base = &list.local(p.local).local;
         if base.address == mapped {
-            return Some(Valid { pair, local: p.local });
+            return Valid { pair, local: p.local };
         }
-        let Some(known) = known.map(|at| LocalId(at as u16)) else {
+        // Another base may have the same address in another realm
+        // (RFC 8445 App. B.2): what belongs to our base comes first.
+        let is_it = |l: &&LocalEntry| l.local.component == p.component && l.local.address == mapped;
+        let candidates = || (0..).map(LocalId).zip(&list.locals);
+        let known = candidates()
+            .find(|(_, l)| is_it(l) && l.local.base == base.base)
+            .or_else(|| candidates().find(|(_, l)| is_it(l)))
+            .map(|(id, _)| id);
+        let Some(known) = known else {
             let found = Local {
                 address: mapped,
                 kind: Kind::PeerReflexive,
@@ -133,15 +142,17 @@ impl Checks {
                 related: Some(base.address),
                 ..base.clone()
             };
-            let local = self.add_image(p.stream, found)?;
+            let Some(local) = self.add_image(p.stream, found) else {
+                return Valid { pair, local: p.local };
+            };
             self.notices.push_back(Notice::LocalFound { stream: p.stream, local });
-            return Some(Valid { pair, local });
+            return Valid { pair, local };
         };
         let other = list.pairs.iter().copied().find(|id| {
             let q = self.pair(*id);
             q.local == known && q.remote == p.remote && q.state != PairState::Removed
         });
-        Some(Valid { pair: other.unwrap_or(pair), local: known })
+        Valid { pair: other.unwrap_or(pair), local: known }
     }
 
     /// §7.2.5.3.3.
