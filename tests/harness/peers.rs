@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) components: Option<u16>,
     /// Gather on 127.0.0.1 alone.
     pub(crate) loopback: bool,
+    /// libnice waits for better pairs before it nominates.
+    pub(crate) regular_nomination: bool,
     /// No IPv6 candidates.
     pub ipv4_only: bool,
 }
@@ -67,9 +69,10 @@ impl Implementation {
             Self::Floe => floe(options),
             Self::Libnice => {
                 let mut command = Command::new(libnice().as_ref().expect("libnice was built"));
-                command.args(
-                    options.loopback.then_some(["--bind", "127.0.0.1"]).into_iter().flatten(),
-                );
+                if options.loopback {
+                    command.args(["--bind", "127.0.0.1"]);
+                }
+                command.args(options.regular_nomination.then_some("--regular-nomination"));
                 command
             }
             Self::Aioice => {
@@ -95,8 +98,9 @@ impl Implementation {
 fn floe(options: &Options) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ice-probe"));
     command.arg("stdio");
-    command.args(options.loopback.then_some("--include-loopback"));
-    command.args(options.loopback.then_some(["--bind", "127.0.0.1"]).into_iter().flatten());
+    if options.loopback {
+        command.args(["--include-loopback", "--bind", "127.0.0.1"]);
+    }
     command.args(options.ipv4_only.then_some("--ipv4-only"));
     command
 }

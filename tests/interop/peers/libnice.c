@@ -3,10 +3,13 @@
  *
  *   libnice-peer --controlling|--controlled [--stun ADDRESS:PORT]
  *                [--bind ADDRESS] [--components N] [--no-trickle]
+ *                [--regular-nomination]
  *
  * Without --bind libnice takes every address that is not loopback. With
  * --no-trickle candidates are printed only when gathering has ended, and the
- * peer's are given to libnice only when it has announced their end. */
+ * peer's are given to libnice only when it has announced their end. As by
+ * libnice's default every check of a controlling agent nominates; with
+ * --regular-nomination it waits for better pairs, and offers "ice2". */
 
 #include <nice/agent.h>
 #include <json-glib/json-glib.h>
@@ -30,7 +33,7 @@ typedef struct {
     GSList *remote; /* candidates kept back by --no-trickle */
 } Peer;
 
-static gboolean controlling, controlled, no_trickle;
+static gboolean controlling, controlled, no_trickle, regular_nomination;
 static gchar *stun, *bind_address;
 static gint components = 1;
 
@@ -41,6 +44,7 @@ static const GOptionEntry options[] = {
     {"bind", 0, 0, G_OPTION_ARG_STRING, &bind_address, "gather on this address only", "ADDRESS"},
     {"components", 0, 0, G_OPTION_ARG_INT, &components, "components of the stream", "N"},
     {"no-trickle", 0, 0, G_OPTION_ARG_NONE, &no_trickle, "exchange complete lists", NULL},
+    {"regular-nomination", 0, 0, G_OPTION_ARG_NONE, &regular_nomination, "nominate once", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -115,7 +119,8 @@ static void print_credentials(Peer *peer)
 
     if (!nice_agent_get_local_credentials(peer->agent, peer->stream, &ufrag, &pwd))
         exit(1);
-    json_array_add_string_element(list, "ice2");
+    if (regular_nomination)
+        json_array_add_string_element(list, "ice2");
     if (peer->trickle)
         json_array_add_string_element(list, "trickle");
     json_object_set_string_member(object, "ufrag", ufrag);
@@ -377,9 +382,10 @@ int main(int argc, char **argv)
     peer.loop = g_main_loop_new(NULL, FALSE);
     peer.components = (guint)components;
     peer.trickle = !no_trickle;
-    peer.agent = nice_agent_new_full(NULL, NICE_COMPATIBILITY_RFC5245,
-                                     NICE_AGENT_OPTION_REGULAR_NOMINATION |
-                                         (peer.trickle ? NICE_AGENT_OPTION_ICE_TRICKLE : 0));
+    peer.agent = nice_agent_new_full(
+        NULL, NICE_COMPATIBILITY_RFC5245,
+        (NiceAgentOption)((regular_nomination ? NICE_AGENT_OPTION_REGULAR_NOMINATION : 0) |
+                          (peer.trickle ? NICE_AGENT_OPTION_ICE_TRICKLE : 0)));
     configure(peer.agent);
     g_signal_connect(peer.agent, "new-candidate-full", G_CALLBACK(on_candidate), &peer);
     g_signal_connect(peer.agent, "candidate-gathering-done", G_CALLBACK(on_gathered), &peer);

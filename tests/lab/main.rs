@@ -1,0 +1,193 @@
+//! Negotiations through the kernel's own NAT: namespaces for hosts, routers
+//! and a wire with delay.
+
+#![cfg(all(feature = "cli", target_os = "linux"))]
+
+mod checksum;
+#[path = "../harness/mod.rs"]
+#[allow(dead_code, reason = "the interop tests use the rest")]
+mod harness;
+mod stun_server;
+mod topology;
+mod wire;
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use harness::namespace::enter;
+use harness::peers::{Implementation, Options};
+use harness::requirement::lacking;
+use harness::session::{Session, Side};
+use topology::{Cell, Lab, Nat, STUN};
+
+const RTT: Duration = Duration::from_millis(40);
+
+const PORT_RESTRICTED: Cell =
+    Cell { nats: [Nat::PortRestricted, Nat::PortRestricted], rtt: RTT, loss: 0.0 };
+
+/// Runs per implementation, odd so that the median is one of them.
+const RUNS: usize = 11;
+
+/// From both sides having all candidates: data may flow after one round trip
+/// and the time in which the pairs before the one that works had their turn.
+const USABLE: Duration = RTT.saturating_add(Duration::from_millis(15));
+const SELECTED: Duration = RTT.saturating_mul(2).saturating_add(Duration::from_millis(25));
+
+#[test]
+#[ignore = "measures other agents beside this one, by hand"]
+fn beside_libnice_and_aioice() {
+    let all = [Implementation::Libnice, Implementation::Aioice];
+    let available: Vec<_> = all.into_iter().filter(|one| one.available()).collect();
+    if ready("beside_libnice_and_aioice") {
+        compare(&PORT_RESTRICTED, &available);
+    }
+}
+
+/// The lab itself: the mapping keeps its port towards every destination, and
+/// only what was sent to may answer.
+#[test]
+fn the_nat_maps_alike_and_filters_by_port() {
+    if !ready("the_nat_maps_alike_and_filters_by_port") {
+        return;
+    }
+    let lab = Lab::new(&PORT_RESTRICTED);
+    let second = SocketAddr::new((*STUN.ip()).into(), STUN.port() + 1);
+    let third = SocketAddr::new((*STUN.ip()).into(), STUN.port() + 2);
+    let [second, third] = [second, third]
+        .map(|address| lab.server.run(|| UdpSocket::bind(address)).expect("a port is free"));
+    let inside = lab.hosts[0].run(|| UdpSocket::bind("10.1.0.2:0")).expect("a port is free");
+    for socket in [&inside, &second, &third] {
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout can be set");
+    }
+    let mut buffer = [0; 64];
+
+    inside.send_to(&stun_server::request(), STUN).expect("the NAT is reachable");
+    let length = inside.recv(&mut buffer).expect("the STUN server answers");
+    let mapped = stun_server::mapped(&buffer[..length]).expect("it tells the address");
+    let port = inside.local_addr().expect("it is bound").port();
+    assert_eq!(mapped.to_string(), format!("203.0.113.1:{port}"));
+
+    inside.send_to(b"out", second.local_addr().expect("it is bound")).expect("it can be sent");
+    let (_, from) = second.recv_from(&mut buffer).expect("what goes out arrives");
+    assert_eq!(from, SocketAddr::from(mapped), "one mapping for every destination");
+
+    // Both take the same way, so that the first would have come first.
+    third.send_to(b"unasked", mapped).expect("it can be sent");
+    second.send_to(b"asked", mapped).expect("it can be sent");
+    let length = inside.recv(&mut buffer).expect("an answer passes");
+    assert_eq!(&buffer[..length], b"asked");
+    inside.set_nonblocking(true).expect("it can be set");
+    assert_eq!(inside.recv(&mut buffer).expect_err("no more came").kind(), ErrorKind::WouldBlock);
+}
+
+/// True in the run inside the test's own namespaces.
+fn ready(name: &str) -> bool {
+    if Command::new("nft").arg("--version").output().is_err() {
+        lacking("nft", "there is no nft to make a NAT with");
+        return false;
+    }
+    enter(name)
+}
+
+/// Negotiates `RUNS` times for each, in turns, and prints the medians.
+fn compare(cell: &Cell, implementations: &[Implementation]) {
+    let lab = Lab::new(cell);
+    let mut figures = vec![Vec::new(); implementations.len()];
+    for _ in 0..RUNS {
+        for (implementation, figures) in implementations.iter().zip(&mut figures) {
+            figures.push(negotiate(&lab, *implementation));
+        }
+    }
+    println!(
+        "RTT {} ms, a port-restricted NAT on each side, no loss; medians of {RUNS} runs, from both\n\
+         sides having all candidates until data may flow, and until the pair is selected:",
+        cell.rtt.as_millis()
+    );
+    println!("{:<10} {:>11} {:>11} {:>11}", "", "first side", "both sides", "selected");
+    for (implementation, figures) in implementations.iter().zip(&figures) {
+        let of = |part: fn(&Figures) -> Duration| median(figures.iter().map(part).collect());
+        let [first, usable, selected] = [of(|f| f.first), of(|f| f.usable), of(|f| f.selected)];
+        println!(
+            "{:<10} {:>8.1} ms {:>8.1} ms {:>8.1} ms{}",
+            implementation.name(),
+            millis(first),
+            millis(usable),
+            millis(selected),
+            if *implementation == Implementation::Floe {
+                verdict(usable, selected)
+            } else {
+                String::new()
+            }
+        );
+    }
+}
+
+fn verdict(usable: Duration, selected: Duration) -> String {
+    let word = |figure: Duration, target: Duration| {
+        let word = if figure <= target { "pass" } else { "miss" };
+        format!("{word} (≤ {} ms)", target.as_millis())
+    };
+    format!("   usable: {}, selected: {}", word(usable, USABLE), word(selected, SELECTED))
+}
+
+/// Times from both sides having all candidates.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    /// One side may send.
+    first: Duration,
+    /// Both may.
+    usable: Duration,
+    /// Both have their selected pair.
+    selected: Duration,
+}
+
+/// One negotiation with data both ways, over a pair that goes through the NATs.
+fn negotiate(lab: &Lab, implementation: Implementation) -> Figures {
+    let agent = |controlling: bool| {
+        let stun = Some(STUN.to_string());
+        let command = implementation.command(&Options { controlling, stun, ..Options::default() });
+        (implementation.name(), command, Some(&lab.hosts[usize::from(!controlling)]))
+    };
+    let mut session = Session::start([agent(true), agent(false)]);
+    session.until_gathered();
+    for side in &session.sides {
+        assert!(side.candidates.iter().any(|line| kind(line) == "srflx"), "{:?}", side.candidates);
+    }
+    let start = session.forward();
+    session.until_connected();
+    session.until_completed();
+    session.exchange(1, &[b"through both".to_vec()]);
+    for side in &session.sides {
+        let (_, remote) = side.selected.get(&1).expect("a completed agent has a selected pair");
+        assert!(["srflx", "prflx"].contains(&kind(remote)), "selected towards {remote}");
+        assert!(side.errors.is_empty(), "{:?}", side.errors);
+    }
+    let at = |time: fn(&Side) -> Option<Instant>| {
+        session.sides.each_ref().map(|side| {
+            time(side).expect("both have come this far").saturating_duration_since(start)
+        })
+    };
+    let [usable, selected] = [at(Side::connected_at), at(|side| side.since("completed"))];
+    session.close();
+    Figures {
+        first: usable[0].min(usable[1]),
+        usable: usable[0].max(usable[1]),
+        selected: selected[0].max(selected[1]),
+    }
+}
+
+/// The word after `typ`.
+fn kind(candidate: &str) -> &str {
+    candidate.split_whitespace().skip_while(|word| *word != "typ").nth(1).unwrap_or_default()
+}
+
+fn median(mut figures: Vec<Duration>) -> Duration {
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
