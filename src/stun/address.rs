@@ -11,6 +11,11 @@ const FAMILY_V6: u8 = 0x02;
 /// Longest value of an address attribute: an IPv6 one.
 pub(super) const MAX_LEN: usize = 20;
 
+/// Whether family and length of an address value, in either form, fit.
+pub(super) fn is_well_formed(value: &[u8]) -> bool {
+    matches!((value.get(1), value.len()), (Some(&FAMILY_V4), 8) | (Some(&FAMILY_V6), 20))
+}
+
 /// Reads the form of MAPPED-ADDRESS.
 pub(super) fn plain(value: &[u8]) -> Option<SocketAddr> {
     decode(value, 0, 0)

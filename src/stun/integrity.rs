@@ -3,11 +3,11 @@
 use std::fmt;
 
 use hmac::{Hmac, Mac};
-use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{ATTRIBUTE_HEADER_LEN, HEADER_LEN};
+use super::hmac_sha1::{self, HmacSha1};
+use super::{ATTRIBUTE_HEADER_LEN, AttributeType, HEADER_LEN};
 
 /// Bytes of an HMAC-SHA1.
 pub(super) const SHA1_LEN: usize = 20;
@@ -30,7 +30,7 @@ pub enum Integrity {
 /// and keep it, then a message costs only the blocks of the message.
 #[derive(Clone)]
 pub struct IntegrityKey {
-    sha1: Hmac<Sha1>,
+    sha1: HmacSha1,
     sha256: Hmac<Sha256>,
 }
 
@@ -51,28 +51,26 @@ impl IntegrityKey {
 
     /// A key from its bytes, for instance one that was derived elsewhere.
     pub fn from_bytes(key: &[u8]) -> Self {
-        Self { sha1: hmac(key), sha256: hmac(key) }
+        let sha256 = Hmac::new_from_slice(key).expect("invariant: HMAC takes a key of any length");
+        Self { sha1: HmacSha1::new(key), sha256 }
     }
 
-    /// HMAC-SHA1 over `header` followed by `rest`.
-    pub(super) fn sha1(&self, header: &[u8], rest: &[u8]) -> [u8; SHA1_LEN] {
-        let mut mac = self.sha1.clone();
-        mac.update(header);
-        mac.update(rest);
-        mac.finalize().into_bytes().into()
+    /// The HMAC-SHA1 of `covered` with `length` in its length field.
+    #[inline]
+    pub(super) fn sha1(&self, covered: &[u8], length: u16) -> hmac_sha1::Words {
+        self.sha1.of_message(covered, length)
     }
 
-    /// HMAC-SHA256 over `header` followed by `rest`.
-    pub(super) fn sha256(&self, header: &[u8], rest: &[u8]) -> [u8; SHA256_LEN] {
+    /// The HMAC-SHA256 of `covered` with `length` in its length field.
+    pub(super) fn sha256(&self, covered: &[u8], length: u16) -> [u8; SHA256_LEN] {
         let mut mac = self.sha256.clone();
-        mac.update(header);
-        mac.update(rest);
+        if let Some((&[t0, t1, _, _], rest)) = covered.split_first_chunk::<4>() {
+            let [l0, l1] = length.to_be_bytes();
+            mac.update(&[t0, t1, l0, l1]);
+            mac.update(rest);
+        }
         mac.finalize().into_bytes().into()
     }
-}
-
-fn hmac<M: Mac + hmac::digest::KeyInit>(key: &[u8]) -> M {
-    <M as Mac>::new_from_slice(key).expect("invariant: HMAC takes a key of any length")
 }
 
 impl fmt::Debug for IntegrityKey {
@@ -90,8 +88,17 @@ pub enum Algorithm {
     Sha256,
 }
 
+impl Algorithm {
+    pub(super) const fn attribute(self) -> AttributeType {
+        match self {
+            Algorithm::Sha1 => AttributeType::MESSAGE_INTEGRITY,
+            Algorithm::Sha256 => AttributeType::MESSAGE_INTEGRITY_SHA256,
+        }
+    }
+}
+
 /// Whether `value`, of the attribute at offset `at` of `message`, is the HMAC
-/// of what stands before the attribute. For the HMAC the length field ends
+/// of what stands before the attribute; compared in constant time. For the HMAC the length field ends
 /// the message behind this attribute, whatever follows (RFC 8489 §14.5).
 pub(super) fn verify(
     key: &IntegrityKey,
@@ -100,20 +107,19 @@ pub(super) fn verify(
     at: usize,
     value: &[u8],
 ) -> bool {
-    let covered = message.get(..at).and_then(|covered| covered.split_first_chunk::<HEADER_LEN>());
-    let Some((header, rest)) = covered else { return false };
-    let length = rest.len() + ATTRIBUTE_HEADER_LEN + value.len();
-    let Ok(length) = u16::try_from(length) else { return false };
-    let mut header = *header;
-    header[2..4].copy_from_slice(&length.to_be_bytes());
+    let Some(covered) = message.get(..at) else { return false };
+    let length = (at + ATTRIBUTE_HEADER_LEN + value.len()).checked_sub(HEADER_LEN);
+    let Some(length) = length.and_then(|length| u16::try_from(length).ok()) else { return false };
     match algorithm {
-        Algorithm::Sha1 => equal(value, &key.sha1(&header, rest)),
-        Algorithm::Sha256 => equal(value, &key.sha256(&header, rest)),
+        Algorithm::Sha1 => {
+            let hmac = key.sha1(covered, length);
+            // Word by word: the comparison of bytes costs more than the parsing.
+            hmac_sha1::words(value).is_some_and(|value| bool::from(value.ct_eq(&hmac[..])))
+        }
+        // A value may be truncated (RFC 8489 §14.6).
+        Algorithm::Sha256 => {
+            let hmac = key.sha256(covered, length);
+            hmac.get(..value.len()).is_some_and(|hmac| bool::from(hmac.ct_eq(value)))
+        }
     }
-}
-
-/// Constant-time comparison with the untruncated HMAC; a truncated `value`
-/// is compared with as many bytes (RFC 8489 §14.6).
-fn equal(value: &[u8], hmac: &[u8]) -> bool {
-    hmac.get(..value.len()).is_some_and(|hmac| bool::from(hmac.ct_eq(value)))
 }

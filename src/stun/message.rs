@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::attribute::{self, AttributeType, ErrorCode, UnknownAttributes, Verdict};
-use super::integrity::{self, Algorithm, Integrity, IntegrityKey, SHA1_LEN, SHA256_LEN};
+use super::attribute::{self, AttributeType, ErrorCode, SLOTS, UnknownAttributes};
+use super::integrity::{self, Algorithm, Integrity, IntegrityKey};
 use super::{
     ATTRIBUTE_HEADER_LEN, Class, Fingerprint, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId,
     address, fingerprint, padded, split_type,
@@ -63,36 +63,13 @@ pub enum ParseError {
 #[derive(Clone, Copy)]
 pub struct Message<'a> {
     bytes: &'a [u8],
-    method: Method,
-    class: Class,
-    values: Values<'a>,
-    /// Where the readable attributes end.
-    readable_end: usize,
-    integrity: Option<Located<'a>>,
-    integrity_sha256: Option<Located<'a>>,
-    fingerprint: Option<u32>,
+    /// Where the first well-formed attribute of each known type starts, in
+    /// words; zero: there is none.
+    starts: [u16; SLOTS],
+    /// Where the readable attributes end, in words.
+    readable_end: u16,
     malformed_optional: u16,
     has_unknown_required: bool,
-}
-
-/// What a connectivity check and its answers are read for.
-#[derive(Clone, Copy, Default)]
-struct Values<'a> {
-    username: Option<&'a str>,
-    xor_mapped_address: Option<SocketAddr>,
-    error: Option<ErrorCode<'a>>,
-    ice_controlling: Option<u64>,
-    ice_controlled: Option<u64>,
-    priority: Option<u32>,
-    nomination: Option<u32>,
-    use_candidate: bool,
-}
-
-/// An integrity attribute: its value and where the attribute starts.
-#[derive(Clone, Copy)]
-struct Located<'a> {
-    at: usize,
-    value: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -101,23 +78,18 @@ impl<'a> Message<'a> {
     /// # Errors
     /// The first rule of RFC 8489 that the bytes break.
     pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
-        let (method, class) = parse_header(bytes)?;
+        check_header(bytes)?;
         let mut message = Message {
             bytes,
-            method,
-            class,
-            values: Values::default(),
-            readable_end: bytes.len(),
-            integrity: None,
-            integrity_sha256: None,
-            fingerprint: None,
+            starts: [0; SLOTS],
+            readable_end: words(bytes.len()),
             malformed_optional: 0,
             has_unknown_required: false,
         };
-        let id = message.transaction_id();
-        let mut attributes = Attributes::new(bytes, bytes.len());
-        while let Some(next) = attributes.next_checked() {
-            message.take(next?, &id)?;
+        let mut attributes = Attributes { bytes, at: HEADER_LEN };
+        let mut stage = Stage::Readable;
+        while let Some(found) = attributes.next_checked() {
+            stage = message.take(found?, stage)?;
         }
         Ok(message)
     }
@@ -129,58 +101,63 @@ impl<'a> Message<'a> {
 
     /// The class.
     pub fn class(&self) -> Class {
-        self.class
+        split_type(self.kind()).1
     }
 
     /// The method.
     pub fn method(&self) -> Method {
-        self.method
+        split_type(self.kind()).0
     }
 
     /// The transaction id.
     pub fn transaction_id(&self) -> TransactionId {
         let id = self.bytes.get(8..HEADER_LEN).and_then(|id| id.try_into().ok());
-        TransactionId(id.expect("invariant: a parsed message has a header"))
+        TransactionId(id.unwrap_or_default())
     }
 
     /// USERNAME.
     pub fn username(&self) -> Option<&'a str> {
-        self.values.username
+        self.value(AttributeType::USERNAME).and_then(attribute::text)
     }
 
     /// XOR-MAPPED-ADDRESS, in canonical form.
     pub fn xor_mapped_address(&self) -> Option<SocketAddr> {
-        self.values.xor_mapped_address
+        address::xored(self.value(AttributeType::XOR_MAPPED_ADDRESS)?, &self.transaction_id())
+    }
+
+    /// MAPPED-ADDRESS, in canonical form.
+    pub fn mapped_address(&self) -> Option<SocketAddr> {
+        self.value(AttributeType::MAPPED_ADDRESS).and_then(address::plain)
     }
 
     /// PRIORITY.
     pub fn priority(&self) -> Option<u32> {
-        self.values.priority
+        self.value(AttributeType::PRIORITY).and_then(attribute::u32_value)
     }
 
     /// Whether USE-CANDIDATE is there.
     pub fn use_candidate(&self) -> bool {
-        self.values.use_candidate
+        self.value(AttributeType::USE_CANDIDATE).is_some()
     }
 
     /// ICE-CONTROLLING: the tie-breaker.
     pub fn ice_controlling(&self) -> Option<u64> {
-        self.values.ice_controlling
+        self.value(AttributeType::ICE_CONTROLLING).and_then(attribute::u64_value)
     }
 
     /// ICE-CONTROLLED: the tie-breaker.
     pub fn ice_controlled(&self) -> Option<u64> {
-        self.values.ice_controlled
+        self.value(AttributeType::ICE_CONTROLLED).and_then(attribute::u64_value)
     }
 
     /// NOMINATION: the counter.
     pub fn nomination(&self) -> Option<u32> {
-        self.values.nomination
+        self.value(AttributeType::NOMINATION).and_then(attribute::u32_value)
     }
 
     /// ERROR-CODE.
     pub fn error(&self) -> Option<ErrorCode<'a>> {
-        self.values.error
+        self.value(AttributeType::ERROR_CODE).and_then(attribute::error_code)
     }
 
     /// Whether there is a comprehension-required attribute of a type that
@@ -194,9 +171,8 @@ impl<'a> Message<'a> {
     pub fn unknown_required(&self) -> UnknownAttributes {
         let mut unknown = UnknownAttributes::default();
         if self.has_unknown_required {
-            let id = self.transaction_id();
-            for (kind, value) in self.attributes() {
-                if kind.is_comprehension_required() && is_unknown(kind, value, &id) {
+            for (kind, _) in self.attributes() {
+                if kind.is_comprehension_required() && attribute::slot(kind).is_none() {
                     unknown.push(kind);
                 }
             }
@@ -211,7 +187,8 @@ impl<'a> Message<'a> {
 
     /// Checks FINGERPRINT.
     pub fn fingerprint(&self) -> Fingerprint {
-        let Some(value) = self.fingerprint else { return Fingerprint::Absent };
+        let value = self.value(AttributeType::FINGERPRINT).and_then(attribute::u32_value);
+        let Some(value) = value else { return Fingerprint::Absent };
         match self.bytes.split_last_chunk::<{ fingerprint::ATTRIBUTE_LEN }>() {
             Some((covered, _)) if fingerprint::value(covered) == value => Fingerprint::Valid,
             _ => Fingerprint::Wrong,
@@ -221,126 +198,132 @@ impl<'a> Message<'a> {
     /// The integrity attribute that [`verify`](Self::verify) goes by:
     /// MESSAGE-INTEGRITY-SHA256 where both are there (RFC 8489 §9.1.3).
     pub fn integrity_algorithm(&self) -> Option<Algorithm> {
-        match (self.integrity_sha256, self.integrity) {
-            (Some(_), _) => Some(Algorithm::Sha256),
-            (None, Some(_)) => Some(Algorithm::Sha1),
-            (None, None) => None,
+        if self.start(AttributeType::MESSAGE_INTEGRITY_SHA256).is_some() {
+            Some(Algorithm::Sha256)
+        } else {
+            self.start(AttributeType::MESSAGE_INTEGRITY).map(|_| Algorithm::Sha1)
         }
     }
 
     /// Verifies the integrity of the raw bytes under `key`, in constant time.
     pub fn verify(&self, key: &IntegrityKey) -> Integrity {
-        let (algorithm, found) = match (self.integrity_sha256, self.integrity) {
-            (Some(found), _) => (Algorithm::Sha256, found),
-            (None, Some(found)) => (Algorithm::Sha1, found),
-            (None, None) => return Integrity::Missing,
-        };
-        match integrity::verify(key, algorithm, self.bytes, found.at, found.value) {
-            true => Integrity::Valid,
-            false => Integrity::Wrong,
-        }
+        let Some(algorithm) = self.integrity_algorithm() else { return Integrity::Missing };
+        let kind = algorithm.attribute();
+        let valid = self
+            .start(kind)
+            .zip(self.value(kind))
+            .is_some_and(|(at, value)| integrity::verify(key, algorithm, self.bytes, at, value));
+        if valid { Integrity::Valid } else { Integrity::Wrong }
     }
 
-    /// The readable attributes, malformed and repeated ones included.
+    /// The readable attributes as they stand in the message, malformed and
+    /// repeated ones included.
     pub fn attributes(&self) -> impl Iterator<Item = (AttributeType, &'a [u8])> + use<'a> {
-        Attributes::new(self.bytes, self.readable_end).map(|found| (found.kind, found.value))
+        let end = 4 * usize::from(self.readable_end);
+        Attributes { bytes: self.bytes.get(..end).unwrap_or_default(), at: HEADER_LEN }
+            .map(|found| (found.kind, found.value))
     }
 
-    /// The first well-formed attribute of type `kind`.
-    fn first<T>(&self, kind: AttributeType, decode: impl Fn(&'a [u8]) -> Option<T>) -> Option<T> {
-        self.attributes().find_map(|(found, value)| (found == kind).then(|| decode(value))?)
+    fn kind(&self) -> u16 {
+        attribute::u16_value(self.bytes).unwrap_or_default()
     }
 
-    /// MAPPED-ADDRESS, in canonical form.
-    pub fn mapped_address(&self) -> Option<SocketAddr> {
-        self.first(AttributeType::MAPPED_ADDRESS, address::plain)
-    }
-
-    fn take(&mut self, found: Found<'a>, id: &TransactionId) -> Result<(), ParseError> {
-        use AttributeType as T;
-        let Found { kind, at, value } = found;
-        if self.fingerprint.is_some() {
-            return Err(ParseError::AfterFingerprint(at));
-        }
-        let sealed = self.integrity_sha256.is_some();
-        let readable = !sealed && self.integrity.is_none();
-        let fine = match kind {
-            T::FINGERPRINT => store(&mut self.fingerprint, attribute::u32_value(value)),
-            T::MESSAGE_INTEGRITY_SHA256 if !sealed => {
-                let fine = (16..=SHA256_LEN).contains(&value.len()) && value.len() % 4 == 0;
-                self.readable_end = self.readable_end.min(at);
-                store(&mut self.integrity_sha256, fine.then_some(Located { at, value }))
-            }
-            _ if !readable => true,
-            T::MESSAGE_INTEGRITY => {
-                self.readable_end = at;
-                let fine = value.len() == SHA1_LEN;
-                store(&mut self.integrity, fine.then_some(Located { at, value }))
-            }
-            _ => self.values.take(kind, value, id).unwrap_or_else(|| {
-                match attribute::judge(kind, value, id) {
-                    Verdict::Fine => true,
-                    Verdict::Malformed => false,
-                    Verdict::Unknown => {
-                        self.has_unknown_required |= kind.is_comprehension_required();
-                        true
-                    }
-                }
-            }),
-        };
-        if fine {
-            Ok(())
-        } else if kind.is_comprehension_required() {
-            Err(ParseError::Malformed { kind: kind.0, at })
-        } else {
-            self.malformed_optional = self.malformed_optional.saturating_add(1);
-            Ok(())
-        }
-    }
-}
-
-impl<'a> Values<'a> {
-    /// Keeps the value of a type that is kept: whether it was well-formed.
-    /// `None`: another type.
+    /// Where the attribute that counts for its type starts.
     #[inline]
-    fn take(&mut self, kind: AttributeType, value: &'a [u8], id: &TransactionId) -> Option<bool> {
-        use AttributeType as T;
-        Some(match kind {
-            T::USERNAME => store(&mut self.username, attribute::username(value)),
-            T::PRIORITY => store(&mut self.priority, attribute::u32_value(value)),
-            T::ICE_CONTROLLING => store(&mut self.ice_controlling, attribute::u64_value(value)),
-            T::ICE_CONTROLLED => store(&mut self.ice_controlled, attribute::u64_value(value)),
-            T::XOR_MAPPED_ADDRESS => store(&mut self.xor_mapped_address, address::xored(value, id)),
-            T::USE_CANDIDATE => {
-                self.use_candidate |= value.is_empty();
-                value.is_empty()
+    fn start(&self, kind: AttributeType) -> Option<usize> {
+        let words = *self.starts.get(attribute::slot(kind)?)?;
+        (words != 0).then_some(4 * usize::from(words))
+    }
+
+    /// The value of the attribute that counts for its type.
+    #[inline]
+    fn value(&self, kind: AttributeType) -> Option<&'a [u8]> {
+        let attribute = self.bytes.get(self.start(kind)?..)?;
+        let (&[_, _, l0, l1], rest) = attribute.split_first_chunk::<ATTRIBUTE_HEADER_LEN>()?;
+        rest.get(..usize::from(u16::from_be_bytes([l0, l1])))
+    }
+
+    /// Takes in the next attribute; returns the stage behind it.
+    #[inline]
+    fn take(&mut self, found: Found<'a>, stage: Stage) -> Result<Stage, ParseError> {
+        let Found { kind, at, value } = found;
+        if !stage.reads(kind) {
+            return match stage {
+                Stage::Ended => Err(ParseError::AfterFingerprint(at)),
+                _ => Ok(stage),
+            };
+        }
+        match attribute::slot(kind) {
+            None => self.has_unknown_required |= kind.is_comprehension_required(),
+            Some(slot) if attribute::is_well_formed(slot, value) => {
+                if let Some(start @ 0) = self.starts.get_mut(slot) {
+                    *start = words(at);
+                }
+                let next = stage.after(kind);
+                if stage == Stage::Readable && next != Stage::Readable {
+                    self.readable_end = words(at);
+                }
+                return Ok(next);
             }
-            T::NOMINATION => store(&mut self.nomination, attribute::u32_value(value)),
-            T::ERROR_CODE => store(&mut self.error, attribute::error_code(value)),
-            _ => return None,
-        })
+            Some(_) if kind.is_comprehension_required() => {
+                return Err(ParseError::Malformed { kind: kind.0, at });
+            }
+            Some(_) => self.malformed_optional = self.malformed_optional.saturating_add(1),
+        }
+        Ok(stage)
     }
 }
 
-/// Keeps the first well-formed value; whether this one was well-formed.
+/// How far the parser has come: which attributes still count (RFC 8489 §14.5
+/// to §14.7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// All do.
+    Readable,
+    /// Behind MESSAGE-INTEGRITY: only the other two.
+    Sealed,
+    /// Behind MESSAGE-INTEGRITY-SHA256: only FINGERPRINT.
+    SealedBySha256,
+    /// Behind FINGERPRINT, where nothing may stand.
+    Ended,
+}
+
+impl Stage {
+    #[inline]
+    fn reads(self, kind: AttributeType) -> bool {
+        match self {
+            Stage::Readable => true,
+            Stage::Sealed => {
+                kind == AttributeType::MESSAGE_INTEGRITY_SHA256
+                    || kind == AttributeType::FINGERPRINT
+            }
+            Stage::SealedBySha256 => kind == AttributeType::FINGERPRINT,
+            Stage::Ended => false,
+        }
+    }
+
+    #[inline]
+    fn after(self, kind: AttributeType) -> Stage {
+        match kind {
+            AttributeType::MESSAGE_INTEGRITY => Stage::Sealed,
+            AttributeType::MESSAGE_INTEGRITY_SHA256 => Stage::SealedBySha256,
+            AttributeType::FINGERPRINT => Stage::Ended,
+            _ => self,
+        }
+    }
+}
+
+/// An offset in 32-bit words. Every attribute starts at a multiple of four
+/// below 2^16 + 20, so that nothing is cut.
 #[inline]
-fn store<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
-    let fine = value.is_some();
-    if slot.is_none() {
-        *slot = value;
-    }
-    fine
+fn words(offset: usize) -> u16 {
+    u16::try_from(offset / 4).unwrap_or(u16::MAX)
 }
 
-fn is_unknown(kind: AttributeType, value: &[u8], id: &TransactionId) -> bool {
-    Values::default().take(kind, value, id).is_none()
-        && attribute::judge(kind, value, id) == Verdict::Unknown
-}
-
-fn parse_header(bytes: &[u8]) -> Result<(Method, Class), ParseError> {
+fn check_header(bytes: &[u8]) -> Result<(), ParseError> {
     let (header, body) =
         bytes.split_first_chunk::<HEADER_LEN>().ok_or(ParseError::Truncated(bytes.len()))?;
-    let &[t0, t1, l0, l1, c0, c1, c2, c3, ..] = header;
+    let &[t0, _, l0, l1, c0, c1, c2, c3, ..] = header;
     if t0 & 0xc0 != 0 {
         return Err(ParseError::NotStun(t0));
     }
@@ -352,7 +335,7 @@ fn parse_header(bytes: &[u8]) -> Result<(Method, Class), ParseError> {
     if usize::from(field) != body.len() || !field.is_multiple_of(4) {
         return Err(ParseError::Length { field, actual: body.len() });
     }
-    Ok(split_type(u16::from_be_bytes([t0, t1])))
+    Ok(())
 }
 
 /// One attribute, and where it starts.
@@ -362,17 +345,13 @@ struct Found<'a> {
     value: &'a [u8],
 }
 
-/// Walks over the attributes of a message up to `end`.
+/// Walks over the attributes of a message.
 struct Attributes<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Attributes<'a> {
-    fn new(bytes: &'a [u8], end: usize) -> Self {
-        Self { bytes: bytes.get(..end).unwrap_or_default(), at: HEADER_LEN }
-    }
-
     #[inline]
     fn next_checked(&mut self) -> Option<Result<Found<'a>, ParseError>> {
         let at = self.at;
@@ -380,9 +359,9 @@ impl<'a> Attributes<'a> {
         let (&[k0, k1, l0, l1], rest) = rest.split_first_chunk::<ATTRIBUTE_HEADER_LEN>()?;
         let kind = AttributeType(u16::from_be_bytes([k0, k1]));
         let len = usize::from(u16::from_be_bytes([l0, l1]));
-        self.at = at + ATTRIBUTE_HEADER_LEN + padded(len);
         // The padding has to be there, too: the length field counts it.
-        let value = rest.get(..padded(len)).and_then(|value| value.get(..len));
+        self.at = at + ATTRIBUTE_HEADER_LEN + padded(len);
+        let value = if self.at <= self.bytes.len() { rest.get(..len) } else { None };
         Some(match value {
             Some(value) => Ok(Found { kind, at, value }),
             None => Err(ParseError::Overrun { kind: kind.0, at }),
@@ -400,8 +379,8 @@ impl<'a> Iterator for Attributes<'a> {
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("class", &self.class)
-            .field("method", &self.method)
+            .field("class", &self.class())
+            .field("method", &self.method())
             .field("transaction_id", &self.transaction_id())
             .finish_non_exhaustive()
     }

@@ -10,6 +10,7 @@ mod address;
 pub mod attribute;
 mod demux;
 mod fingerprint;
+mod hmac_sha1;
 mod integrity;
 mod message;
 mod retransmission;

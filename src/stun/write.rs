@@ -4,7 +4,7 @@
 use super::integrity::{IntegrityKey, SHA1_LEN};
 use super::{
     ATTRIBUTE_HEADER_LEN, AttributeType, Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId,
-    UnknownAttributes, fingerprint, message_type, padded,
+    UnknownAttributes, fingerprint, hmac_sha1, message_type, padded,
 };
 
 /// Writes a Binding request without credentials, as a STUN server wants it:
@@ -77,8 +77,8 @@ pub(super) fn attribute(kind: AttributeType, value: &[u8], out: &mut Vec<u8>) {
 
 /// Appends MESSAGE-INTEGRITY over what `out` holds.
 pub(super) fn integrity(key: &IntegrityKey, out: &mut Vec<u8>) {
-    set_length(out, ATTRIBUTE_HEADER_LEN + SHA1_LEN);
-    let hmac = key.sha1(out, &[]);
+    let length = length(out, ATTRIBUTE_HEADER_LEN + SHA1_LEN);
+    let hmac = hmac_sha1::bytes(&key.sha1(out, length));
     attribute(AttributeType::MESSAGE_INTEGRITY, &hmac, out);
 }
 
@@ -91,9 +91,14 @@ pub(super) fn fingerprint(out: &mut Vec<u8>) {
 
 /// Sets the length field to what `out` holds and `more` bytes.
 fn set_length(out: &mut [u8], more: usize) {
-    let length = u16::try_from(out.len() - HEADER_LEN + more)
-        .expect("invariant: every writer bounds what it is given below 64 KiB");
+    let length = length(out, more);
     out[2..4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// The length field of a message that will have `more` bytes than `out` holds.
+fn length(out: &[u8], more: usize) -> u16 {
+    u16::try_from(out.len() - HEADER_LEN + more)
+        .expect("invariant: every writer bounds what it is given below 64 KiB")
 }
 
 fn attribute_header(kind: AttributeType, len: usize, out: &mut Vec<u8>) {
