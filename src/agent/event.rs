@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::agent::{BaseId, StreamId};
 use crate::candidate::{Candidate, ComponentId};
+use crate::gather::Cause;
 
 /// The state of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +100,8 @@ pub enum Event {
     CandidateError {
         /// The server's URI.
         uri: Box<str>,
+        /// In which way it failed.
+        cause: Cause,
         /// The server's STUN error code, or 701 when it was not reached.
         code: u16,
         /// A sentence for people.

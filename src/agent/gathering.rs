@@ -232,11 +232,11 @@ impl Core {
                 self.log.add(now, || Happened::ServerAnswered { base, server, mapped });
                 self.add_reflexive(base, server_address, mapped, now);
             }
-            Outcome::Failed { server, code, text, .. } => {
+            Outcome::Failed { server, cause, code, text, .. } => {
                 let Some(entry) = self.config.stun_servers.get(server) else { return };
                 let uri = entry.uri.clone();
                 self.log.add(now, || Happened::ServerFailed { server, code, text: text.clone() });
-                self.events.push_back(Event::CandidateError { uri, code, text });
+                self.events.push_back(Event::CandidateError { uri, cause, code, text });
             }
             Outcome::Done => self.end_gathering(),
         }

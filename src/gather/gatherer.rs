@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::gather::job::{Due, Failure, Job};
-use crate::gather::{BindingRequest, Handled, NOT_REACHED, Outcome, response};
+use crate::gather::{BindingRequest, Cause, Handled, NOT_REACHED, Outcome, response};
 use crate::net::{self, Family};
 use crate::stun::{Message, TransactionId};
 use crate::timer::Time;
@@ -187,6 +187,7 @@ impl Gatherer {
             Err(refusal) => Outcome::Failed {
                 base: Some(base),
                 server,
+                cause: Cause::Answered,
                 code: refusal.code,
                 text: format!("{server_address} and {}: {}", local.ip(), refusal.text).into(),
             },
@@ -276,7 +277,7 @@ impl Gatherer {
             }
             Failure::Refused(kind) => format!("{to} cannot be reached from {local}: {kind}"),
         };
-        self.push_failure(Some(base), server, text);
+        self.push_failure(Some(base), server, Cause::NotReached, text);
     }
 
     /// Once a server, however many bases wait for its name.
@@ -284,7 +285,7 @@ impl Gatherer {
         let is_unresolved = |s: &&mut Server| s.addresses.as_ref().is_none_or(Vec::is_empty);
         let Some(entry) = self.servers.get_mut(server).filter(is_unresolved) else { return };
         if !std::mem::replace(&mut entry.is_reported, true) && !self.is_done {
-            self.push_failure(None, server, text.into());
+            self.push_failure(None, server, Cause::Unresolved, text.into());
         }
     }
 
@@ -296,7 +297,7 @@ impl Gatherer {
         for server in 0..self.servers.len() {
             if self.is_out_of_reach(server) {
                 let text = "no address of the server can be reached from one of this machine";
-                self.push_failure(None, server, text.into());
+                self.push_failure(None, server, Cause::NotReached, text.into());
             }
         }
         self.is_done = true;
@@ -314,9 +315,9 @@ impl Gatherer {
         !self.bases.is_empty() && !self.bases.values().any(reached)
     }
 
-    fn push_failure(&mut self, base: Option<u32>, server: usize, text: String) {
-        let text = text.into();
-        self.outcomes.push_back(Outcome::Failed { base, server, code: NOT_REACHED, text });
+    fn push_failure(&mut self, base: Option<u32>, server: usize, cause: Cause, text: String) {
+        let (code, text) = (NOT_REACHED, text.into());
+        self.outcomes.push_back(Outcome::Failed { base, server, cause, code, text });
     }
 }
 

@@ -42,6 +42,17 @@ pub enum Handled {
     Foreign,
 }
 
+/// In which way a server gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its name has no address, or was not resolved in time.
+    Unresolved,
+    /// It was not reached: no answer, or the system refused to send.
+    NotReached,
+    /// It answered with an error, or with something that is of no use.
+    Answered,
+}
+
 /// What came of gathering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,6 +75,8 @@ pub enum Outcome {
         base: Option<u32>,
         /// The server's index.
         server: usize,
+        /// In which way.
+        cause: Cause,
         /// The server's STUN error code, else [`NOT_REACHED`].
         code: u16,
         /// A sentence for people. It may hold words of the server, without

@@ -276,7 +276,8 @@ fn a_resolution_that_never_ends_is_bounded_by_the_budget() {
     assert_eq!(gatherer.poll_timeout(), Some(Time::from_millis(5_000)));
     gatherer.handle_timeout(Time::from_millis(5_000));
     let text = "the server's name was not resolved within 5.0 s".into();
-    let failed = Outcome::Failed { base: None, server: 0, code: 701, text };
+    let failed =
+        Outcome::Failed { base: None, server: 0, cause: Cause::Unresolved, code: 701, text };
     assert_eq!(gatherer.poll_outcome(), Some(failed));
     assert_eq!(gatherer.poll_outcome(), None);
     gatherer.handle_timeout(Time::from_millis(5_100));
