@@ -7,7 +7,8 @@ use crate::agent::core::{Base, BasePhase};
 use crate::agent::outgoing::{Outgoing, What};
 use crate::agent::{BaseId, Config, Core, DropReason, Event, Happened, SocketOp};
 use crate::candidate::{
-    AddressRules, Foundations, Kind, LocalAddress, Origin, priority, qualify, type_preference,
+    AddressRules, Foundations, Kind, LocalAddress, Origin, Ranked, priority, qualify,
+    type_preference,
 };
 use crate::check::{Local, LocalId, Path};
 use crate::gather::{Gatherer, Handled, Outcome};
@@ -230,7 +231,7 @@ impl Core {
             Outcome::Mapped { base, server, server_address, mapped } => {
                 let base = BaseId(base);
                 self.log.add(now, || Happened::ServerAnswered { base, server, mapped });
-                self.add_reflexive(base, server_address, mapped, now);
+                self.add_reflexive(base, (server, server_address), mapped, now);
             }
             Outcome::Failed { server, cause, code, text, .. } => {
                 let Some(entry) = self.config.stun_servers.get(server) else { return };
@@ -243,20 +244,27 @@ impl Core {
     }
 
     /// A server-reflexive candidate, if it is not redundant (§5.1.3).
-    fn add_reflexive(&mut self, id: BaseId, server: SocketAddr, mapped: SocketAddr, now: Time) {
+    fn add_reflexive(
+        &mut self,
+        id: BaseId,
+        (server, server_address): (usize, SocketAddr),
+        mapped: SocketAddr,
+        now: Time,
+    ) {
         let Some(base) = self.bases.get(id.0 as usize).filter(|b| b.is_open()) else { return };
         let (Some(host), stream) = (base.local, base.stream.0) else { return };
         let host = self.checks.local(stream, host).clone();
         if self.checks.knows_local(stream, host.component, mapped) {
             return;
         }
-        let preference = type_preference(Kind::ServerReflexive, Protocol::Udp);
         let kind = Kind::ServerReflexive;
+        let preference = type_preference(kind, Protocol::Udp);
+        let local_preference = Ranked::reflexive_preference(base.local_preference, server);
         let local = Local {
             address: mapped,
             kind,
-            priority: priority(preference, base.local_preference, host.component),
-            foundation: foundation(&mut self.foundations, kind, host.address, Some(server)),
+            priority: priority(preference, local_preference, host.component),
+            foundation: foundation(&mut self.foundations, kind, host.address, Some(server_address)),
             related: Some(host.address),
             ..host
         };

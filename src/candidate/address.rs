@@ -58,6 +58,15 @@ impl Ranked {
     /// The largest number of addresses that qualify: as many as differ in the
     /// 13 bits of a TCP candidate's preference (RFC 6544 §4.2).
     pub const MAX: usize = 256;
+
+    /// The local preference of the server-reflexive candidate that the server
+    /// of this index gave to a base of `local_preference`: two servers may see
+    /// a base at two addresses, and candidates of one type must differ in it.
+    /// Beyond [`Ranked::STEP`] servers it is the same.
+    pub fn reflexive_preference(local_preference: u16, server: usize) -> u16 {
+        let server = u16::try_from(server).unwrap_or(u16::MAX);
+        local_preference.saturating_sub(server.min(Ranked::STEP - 1))
+    }
 }
 
 /// The addresses to gather host candidates from, best first.
@@ -185,21 +194,24 @@ fn interleave(addresses: Vec<&LocalAddress>) -> Vec<&LocalAddress> {
 }
 
 /// Wider scopes first; within a scope the first address of every interface,
-/// then the second of each, as the system lists them.
+/// then the second of each. An interface's temporary addresses come before its
+/// others (RFC 6724 §5, rule 7); else the order is the system's.
 fn by_interface(addresses: Vec<&LocalAddress>) -> Vec<&LocalAddress> {
+    let mut order: Vec<_> = addresses.into_iter().enumerate().collect();
+    order.sort_by_key(|(_, address)| address.temporary != Some(true));
     let mut counts = BTreeMap::new();
-    let mut keyed: Vec<_> = addresses
+    let mut keyed: Vec<_> = order
         .into_iter()
-        .map(|address| {
+        .map(|(listed, address)| {
             let scope = scope(address);
-            let nth: &mut u32 =
+            let nth: &mut usize =
                 counts.entry((scope, &address.interface, address.index)).or_default();
             *nth += 1;
-            (scope, *nth, address)
+            ((scope, *nth, listed), address)
         })
         .collect();
-    keyed.sort_by_key(|(scope, nth, _)| (*scope, *nth));
-    keyed.into_iter().map(|(_, _, address)| address).collect()
+    keyed.sort_by_key(|(key, _)| *key);
+    keyed.into_iter().map(|(_, address)| address).collect()
 }
 
 /// How far an address reaches, the farthest first.

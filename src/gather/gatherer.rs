@@ -125,8 +125,8 @@ impl Gatherer {
         if self.is_done {
             return;
         }
-        let due: Vec<(Key, Due)> =
-            self.jobs.iter_mut().map(|(key, job)| (*key, job.handle_timeout(now))).collect();
+        let due = self.jobs.iter_mut().map(|(key, job)| (*key, job.handle_timeout(now)));
+        let due: Vec<(Key, Due)> = due.filter(|(_, due)| *due != Due::Nothing).collect();
         for (key, due) in due {
             match due {
                 Due::Nothing => {}

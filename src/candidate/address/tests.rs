@@ -105,7 +105,7 @@ fn a_flag_that_is_unknown_hides_nothing() {
     let all = ["eth0/2001:db8::1/64", "eth0/2001:db8::2/64", "eth0/fe80::1/64"];
     assert_eq!(by_default(&all), ["2001:db8::1", "2001:db8::2", "fe80::1"]);
     let half = ["eth0/2001:db8::1/64", "eth0/2001:db8::2/64 temporary"];
-    assert_eq!(by_default(&half), ["2001:db8::1", "2001:db8::2"]);
+    assert_eq!(by_default(&half), ["2001:db8::2", "2001:db8::1"]);
 }
 
 #[test]
@@ -195,4 +195,30 @@ fn preferences_are_unique_and_leave_room_between() {
 fn an_address_listed_twice_qualifies_once() {
     let all = ["eth0/192.0.2.1", "eth1/192.0.2.1", "eth0/fe80::1", "eth1/fe80::1", "eth1/fe80::1"];
     assert_eq!(by_default(&all), ["192.0.2.1", "fe80::1", "fe80::1"]);
+}
+
+#[test]
+fn an_interface_has_its_temporary_addresses_first() {
+    let all = [
+        "eth0/2001:db8:a::1/64 stable",
+        "eth0/2001:db8:b::1/64 temporary",
+        "eth1/2001:db8:c::1/64 stable",
+        "eth1/2001:db8:d::1/64 temporary",
+    ];
+    let expected = ["2001:db8:b::1", "2001:db8:d::1", "2001:db8:a::1", "2001:db8:c::1"];
+    assert_eq!(by_default(&all), expected);
+}
+
+#[test]
+fn reflexive_candidates_of_neighbours_do_not_share_a_preference() {
+    let all = [local("eth0/192.0.2.1"), local("eth1/198.51.100.1")];
+    let ranked = qualify(&all, &AddressRules::default());
+    let servers = 0..usize::from(Ranked::STEP);
+    let preferences: BTreeSet<_> = ranked
+        .iter()
+        .flat_map(|r| servers.clone().map(|s| Ranked::reflexive_preference(r.local_preference, s)))
+        .collect();
+    assert_eq!(preferences.len(), 2 * usize::from(Ranked::STEP));
+    assert_eq!(Ranked::reflexive_preference(10, usize::MAX), 0);
+    assert_eq!(Ranked::reflexive_preference(u16::MAX, 0), u16::MAX);
 }

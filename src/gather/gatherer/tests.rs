@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::stun::{IntegrityKey, write_error, write_success};
 
@@ -453,4 +455,109 @@ fn a_server_or_base_that_is_not_there_is_ignored() {
     bench.gatherer.send_error(9, addr(S1), io::ErrorKind::Other);
     bench.start_all();
     assert_eq!(bench.sent, [(0, 0, addr(S1))]);
+}
+
+/// Something that happens to a gatherer, and how many milliseconds later.
+#[derive(Clone, Debug)]
+enum Step {
+    Resolved(usize, Vec<usize>),
+    AddBase(u32),
+    Start,
+    Wait(u64),
+    Answer { transaction: usize, from: usize, base: u32, is_error: bool },
+    SendError(u32, usize),
+}
+
+const ADDRESSES: [&str; 4] = [S1, S2, S6, "127.0.0.1:3478"];
+const BASES: [&str; 4] = [V4, V6, "127.0.0.1:9", "[fe80::7%2]:5000"];
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let address = 0..ADDRESSES.len();
+    prop_oneof![
+        (0usize..4, prop::collection::vec(address.clone(), 0..4))
+            .prop_map(|(server, addresses)| Step::Resolved(server, addresses)),
+        (0u32..5).prop_map(Step::AddBase),
+        Just(Step::Start),
+        (0u64..3_000).prop_map(Step::Wait),
+        (0usize..12, address.clone(), 0u32..5, any::<bool>()).prop_map(
+            |(transaction, from, base, is_error)| Step::Answer {
+                transaction,
+                from,
+                base,
+                is_error
+            }
+        ),
+        (0u32..5, address).prop_map(|(base, to)| Step::SendError(base, to)),
+    ]
+}
+
+fn apply(bench: &mut Bench, step: &Step) {
+    match step {
+        Step::Resolved(server, addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(|i| addr(ADDRESSES[*i])).collect();
+            bench.gatherer.resolved(*server, &addresses);
+        }
+        Step::AddBase(base) => {
+            let local = addr(BASES[*base as usize % BASES.len()]);
+            bench.gatherer.add_base(*base, local, bench.now);
+        }
+        Step::Start => {
+            if let Some(request) = bench.gatherer.start_next(id(bench.next_id), bench.now) {
+                bench.next_id += 1;
+                bench.sent.push((bench.millis(), request.base, request.to));
+            }
+        }
+        Step::Wait(millis) => bench.advance_to(bench.now + Duration::from_millis(*millis)),
+        Step::Answer { transaction, from, base, is_error } => {
+            let number = u8::try_from(*transaction).unwrap();
+            let bytes = if *is_error { error(number, 400, "") } else { success(number, MAPPED) };
+            bench.receive(*base, ADDRESSES[*from], &bytes);
+        }
+        Step::SendError(base, to) => {
+            let kind = io::ErrorKind::HostUnreachable;
+            bench.gatherer.send_error(*base, addr(ADDRESSES[*to]), kind);
+        }
+    }
+    bench.drain();
+}
+
+proptest! {
+    /// Whatever happens: no base asks an address twice, gathering ends by the
+    /// budget of the last base, every job has one outcome at most, and
+    /// nothing follows the end.
+    #[test]
+    fn it_always_ends_by_the_budget(steps in prop::collection::vec(any_step(), 0..40)) {
+        let mut bench = Bench {
+            gatherer: Gatherer::new(3, BUDGET, TA),
+            now: Time::ZERO,
+            next_id: 1,
+            sent: Vec::new(),
+            outcomes: Vec::new(),
+        };
+        steps.iter().for_each(|step| apply(&mut bench, step));
+        bench.gatherer.bases_complete();
+        bench.drain();
+        let end = bench.now + BUDGET;
+        bench.advance_to(end);
+        prop_assert!(bench.done_at().is_some(), "{:?}", bench.outcomes);
+        prop_assert!(bench.gatherer.is_done());
+
+        let (outcomes, sent) = (bench.outcomes.len(), bench.sent.len());
+        steps.iter().for_each(|step| apply(&mut bench, step));
+        prop_assert_eq!((bench.outcomes.len(), bench.sent.len()), (outcomes, sent));
+
+        let mut counts = BTreeMap::new();
+        for (_, base, to) in &bench.sent {
+            *counts.entry((base, to)).or_insert(0) += 1;
+        }
+        prop_assert!(counts.values().all(|count| *count <= 4), "{counts:?}");
+        let of_job = |(_, outcome): &(u64, Outcome)| match outcome {
+            Outcome::Mapped { base, server, .. } => Some((*server, *base)),
+            Outcome::Failed { base, server, .. } => base.map(|base| (*server, base)),
+            Outcome::Done => None,
+        };
+        let jobs: Vec<_> = bench.outcomes.iter().filter_map(of_job).collect();
+        let distinct: BTreeSet<_> = jobs.iter().collect();
+        prop_assert_eq!(distinct.len(), jobs.len());
+    }
 }
