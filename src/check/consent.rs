@@ -170,21 +170,26 @@ impl Checks {
             return true;
         }
         let mut rtt = None;
-        for component in self.lists.iter_mut().flat_map(|l| &mut l.components) {
-            if let Some(consent) = component.consent.as_mut().filter(|c| c.pair == pair) {
-                if consent.outstanding().last() == Some(id) {
-                    rtt = Some(now - consent.last_sent);
-                }
-                consent.count = 0;
-                consent.expires = now + EXPIRY;
+        for consent in self.consents_mut().filter(|c| c.pair == pair) {
+            if consent.outstanding().last() == Some(id) {
+                rtt = Some(now - consent.last_sent);
             }
+            consent.count = 0;
         }
+        self.renew_consent(pair, now);
         let p = self.pair_mut(pair);
         p.answered += 1;
         p.confirmed = Some(now);
         p.rtt = rtt.or(p.rtt);
         self.notices.push_back(Notice::ConsentGiven(pair));
         true
+    }
+
+    /// The peer answered a check on the pair, of whatever kind.
+    pub(super) fn renew_consent(&mut self, pair: PairId, now: Time) {
+        for consent in self.consents_mut().filter(|c| c.pair == pair) {
+            consent.expires = now + EXPIRY;
+        }
     }
 
     /// An error answer to a consent check. 403 ends consent at once
@@ -210,5 +215,10 @@ impl Checks {
 
     fn consents(&self) -> impl Iterator<Item = &Consent> {
         self.lists.iter().flat_map(|l| &l.components).filter_map(|c| c.consent.as_deref())
+    }
+
+    fn consents_mut(&mut self) -> impl Iterator<Item = &mut Consent> {
+        let components = self.lists.iter_mut().flat_map(|l| &mut l.components);
+        components.filter_map(|c| c.consent.as_deref_mut())
     }
 }

@@ -66,7 +66,9 @@ impl Checks {
             }
             // The peer was heard from there before its signalling said so.
             entry.remote.kind = candidate.kind;
+            entry.remote.foundation = candidate.foundation;
             entry.remote.signalled = Some(Box::new(candidate.clone()));
+            entry.foundation = self.groups.remote(candidate.foundation);
             let id = RemoteId(known as u16);
             if list.started {
                 self.pair_remote(stream, id);
@@ -189,7 +191,9 @@ impl Checks {
     fn pair_local(&mut self, stream: u16, local: LocalId) {
         let remotes = self.lists[usize::from(stream)].remotes.len();
         for remote in (0..remotes).map(|i| RemoteId(i as u16)) {
-            if self.may_pair(stream, local, remote) {
+            let is_signalled =
+                self.lists[usize::from(stream)].remote(remote).remote.signalled.is_some();
+            if is_signalled && self.may_pair(stream, local, remote) {
                 let first = self.lists[usize::from(stream)].local(local).pairs == 0;
                 self.form(stream, local, remote, first);
             }
@@ -237,7 +241,7 @@ impl Checks {
         let priority = priority_in(self.role, ours.local.priority, theirs.remote.priority);
         if self.listed >= self.limits.pairs {
             let forced = keep || ours.pairs == 0;
-            let Some(victim) = self.victim(forced, ours.pairs == 0) else { return };
+            let Some(victim) = self.victim(forced, ours.pairs == 0, priority) else { return };
             if !forced && self.pair(victim).priority >= priority {
                 return;
             }
@@ -249,8 +253,9 @@ impl Checks {
     /// The pair that makes room: the lowest whose base and whose remote both
     /// have another one. For a pair that must be kept (`forced`) also one
     /// that its remote candidate was to keep; for a base that has none
-    /// (`bare`) even the only pair of a remote candidate.
-    fn victim(&self, forced: bool, bare: bool) -> Option<PairId> {
+    /// (`bare`) even the only pair of a remote candidate, as for a pair of
+    /// higher `priority` than that one.
+    fn victim(&self, forced: bool, bare: bool, priority: u64) -> Option<PairId> {
         let lowest = |allowed: &dyn Fn(&Pair) -> bool| {
             self.lists
                 .iter()
@@ -270,6 +275,7 @@ impl Checks {
             .or_else(|| lowest(&|p| !p.flags.ranked && base_has_more(p) && remote_has_more(p)))
             .or_else(|| forced.then(|| lowest(&|p| base_has_more(p) && remote_has_more(p)))?)
             .or_else(|| bare.then(|| lowest(&base_has_more))?)
+            .or_else(|| forced.then(|| lowest(&|p| base_has_more(p) && p.priority < priority))?)
     }
 
     /// Failed pairs make room first (RFC 8838 §10).
@@ -368,11 +374,18 @@ impl Checks {
         }
         let leader = counts.leader.filter(|l| *l != id).map(|l| (l, self.pair(l)));
         match leader {
-            Some((leader, pair)) if pair.group == group && pair.state == PairState::Waiting => {
+            Some((leader, pair))
+                if pair.group == group
+                    && matches!(pair.state, PairState::Waiting | PairState::InProgress) =>
+            {
                 let overtakes = (component, std::cmp::Reverse(priority))
                     < (pair.component, std::cmp::Reverse(pair.priority));
-                if overtakes && counts.in_progress == 0 && !pair.flags.queued {
-                    self.set_state(leader, PairState::Frozen);
+                if overtakes {
+                    // Candidates come one by one; in one piece, the former
+                    // leader would not have been set to Waiting at all.
+                    if pair.state == PairState::Waiting && !pair.flags.queued {
+                        self.set_state(leader, PairState::Frozen);
+                    }
                     self.groups.group(group).leader = Some(id);
                     self.set_state(id, PairState::Waiting);
                 } else {

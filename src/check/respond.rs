@@ -168,7 +168,14 @@ impl Checks {
             return;
         }
         match self.pair(pair).state {
-            PairState::Succeeded if use_candidate => self.nominated(pair, now),
+            PairState::Succeeded if use_candidate && self.has_consent(pair, now) => {
+                self.nominated(pair, now);
+            }
+            // It was standby for so long that consent ended: ask again first.
+            PairState::Succeeded if use_candidate => {
+                self.pair_mut(pair).flags.wanted = true;
+                self.trigger(pair);
+            }
             PairState::Succeeded => {}
             PairState::InProgress => {
                 self.pair_mut(pair).flags.wanted |= use_candidate;

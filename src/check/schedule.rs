@@ -136,9 +136,12 @@ impl Checks {
         if list.state != ListState::Running {
             return None;
         }
-        let waiting = |entry: &&(u64, PairId)| self.pair(entry.1).state == PairState::Waiting;
-        if let Some((_, id)) = list.unstarted.iter().rev().find(waiting) {
-            return Some((*id, StartKind::Ordinary));
+        let is_waiting = |entry: &&(u64, PairId)| self.pair(entry.1).state == PairState::Waiting;
+        let mut waiting = list.unstarted.iter().rev().filter(is_waiting).peekable();
+        if let Some(&&(highest, _)) = waiting.peek() {
+            let equal = waiting.take_while(|(priority, _)| *priority == highest).map(|(_, id)| *id);
+            let first = equal.min_by_key(|id| (self.pair(*id).component, *id));
+            return first.map(|id| (id, StartKind::Ordinary));
         }
         // This list has none Waiting, though another may.
         self.thaw_list(turn).then(|| self.next_of_list(turn))?

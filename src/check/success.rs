@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::candidate::Kind;
+use crate::candidate::{Foundation, Kind};
 use crate::check::candidates::LocalEntry;
 use crate::check::flight::Flight;
 use crate::check::pair::priority_in;
@@ -116,6 +116,7 @@ impl Checks {
         if flight.retransmission.sent() <= 1 || pair.rtt.is_none() {
             pair.rtt = Some(sample);
         }
+        self.renew_consent(flight.pair, now);
     }
 
     /// §7.2.5.3.1 and §7.2.5.3.2.
@@ -140,6 +141,7 @@ impl Checks {
                 kind: Kind::PeerReflexive,
                 priority: base.reflexive_priority,
                 related: Some(base.address),
+                foundation: reflexive_foundation(base.foundation),
                 ..base.clone()
             };
             let Some(local) = self.add_image(p.stream, found) else {
@@ -295,6 +297,12 @@ impl Checks {
     pub fn start_patience(&mut self, until: Time) {
         self.patience.get_or_insert(until);
     }
+}
+
+/// The foundation of peer-reflexive candidates of the base with this one: the
+/// type differs, and so does the foundation (§5.1.1.3).
+fn reflexive_foundation(of_base: Foundation) -> Foundation {
+    Foundation::new(&format!("p{of_base}")).unwrap_or(of_base)
 }
 
 /// A valid pair (§7.2.5.3.2).
