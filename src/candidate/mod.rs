@@ -1,5 +1,22 @@
 //! Candidates: transport addresses at which an agent may be reached
 //! (RFC 8445 §5), their priorities, and the text form of RFC 8839 §5.1.
+//!
+//! ```
+//! use floe::candidate::{Candidate, Field, Kind, Rule};
+//!
+//! let line = "candidate:1 1 UDP 2130706431 192.0.2.1 5000 typ host generation 0";
+//! let candidate: Candidate = line.parse()?;
+//! assert_eq!(candidate.kind, Kind::Host);
+//! assert_eq!(candidate.to_string(), line);
+//!
+//! let error = line.replace("5000", "70000").parse::<Candidate>().unwrap_err();
+//! assert_eq!((error.field, error.rule), (Field::Port, Rule::PortRange));
+//! assert_eq!(
+//!     error.to_string(),
+//!     "candidate line, byte 39: port must be a number from 0 to 65535"
+//! );
+//! # Ok::<(), floe::candidate::CandidateError>(())
+//! ```
 
 mod address;
 mod error;
