@@ -42,8 +42,8 @@ impl Family {
 }
 
 /// The form in which addresses are stored and compared: IPv4-mapped IPv6
-/// becomes IPv4, and the IPv6 flow label is cleared. The scope id stays,
-/// since a link-local address means nothing without it.
+/// becomes IPv4, and of IPv6 the flow label and the scope are cleared. A peer
+/// cannot know our scopes; they belong to the socket ([`in_scope`]).
 pub fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V4(_) => addr,
@@ -51,13 +51,47 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
             Some(v4) => SocketAddr::new(v4.into(), v6.port()),
             None => {
                 v6.set_flowinfo(0);
+                v6.set_scope_id(0);
                 SocketAddr::V6(v6)
             }
         },
     }
 }
 
+/// `addr` as a socket with this scope reaches it: a link-local IPv6 address
+/// means nothing without a scope, others need none.
+pub fn in_scope(addr: SocketAddr, scope: u32) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(mut v6) if is_link_local_v6(v6.ip().to_owned().into()) => {
+            v6.set_scope_id(scope);
+            SocketAddr::V6(v6)
+        }
+        _ => addr,
+    }
+}
+
 /// Whether `ip` is an IPv6 link-local address (fe80::/10).
 pub fn is_link_local_v6(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_addresses_compare_equal_however_they_were_written() {
+        let addr = |s: &str| s.parse::<SocketAddr>().unwrap();
+        assert_eq!(canonical(addr("[::ffff:10.0.0.1]:5")), addr("10.0.0.1:5"));
+        assert_eq!(canonical(addr("[fe80::1%3]:5")), addr("[fe80::1]:5"));
+        assert_eq!(canonical(addr("10.0.0.1:5")), addr("10.0.0.1:5"));
+    }
+
+    #[test]
+    fn only_link_local_addresses_get_the_scope_of_the_socket() {
+        let addr = |s: &str| s.parse::<SocketAddr>().unwrap();
+        assert_eq!(in_scope(addr("[fe80::1]:5"), 3), addr("[fe80::1%3]:5"));
+        assert_eq!(in_scope(addr("[2001:db8::1]:5"), 3), addr("[2001:db8::1]:5"));
+        assert_eq!(in_scope(addr("10.0.0.1:5"), 3), addr("10.0.0.1:5"));
+    }
 }

@@ -50,6 +50,8 @@ pub(super) struct Base {
     pub(super) component: ComponentId,
     pub(super) local: Option<LocalId>,
     pub(super) phase: BasePhase,
+    /// The scope of a link-local IPv6 address, else 0.
+    pub(super) scope: u32,
     pub(super) local_preference: u16,
     /// PRIORITY of the checks that leave from here.
     pub(super) reflexive_priority: u32,

@@ -92,6 +92,7 @@ impl Core {
                         component,
                         local: None,
                         phase: BasePhase::Binding,
+                        scope,
                         local_preference: ranked.local_preference,
                         reflexive_priority: priority(found, ranked.local_preference, component),
                         template: None,
@@ -119,6 +120,7 @@ impl Core {
         let Base { stream, component, local_preference, reflexive_priority, .. } = *base;
         self.log.add(now, || Happened::SocketOpened { base: id, local: address });
         let preference = type_preference(Kind::Host, Protocol::Udp);
+        let scoped = self.in_scope_of(id, address);
         let local = Local {
             component,
             base: id.0,
@@ -126,7 +128,7 @@ impl Core {
             kind: Kind::Host,
             priority: priority(preference, local_preference, component),
             reflexive_priority,
-            foundation: foundation(&mut self.foundations, Kind::Host, address, None),
+            foundation: foundation(&mut self.foundations, Kind::Host, scoped, None),
             path: Path::default(),
             related: None,
         };
@@ -260,11 +262,12 @@ impl Core {
         let kind = Kind::ServerReflexive;
         let preference = type_preference(kind, Protocol::Udp);
         let local_preference = Ranked::reflexive_preference(base.local_preference, server);
+        let scoped = self.in_scope_of(id, host.address);
         let local = Local {
             address: mapped,
             kind,
             priority: priority(preference, local_preference, host.component),
-            foundation: foundation(&mut self.foundations, kind, host.address, Some(server_address)),
+            foundation: foundation(&mut self.foundations, kind, scoped, Some(server_address)),
             related: Some(host.address),
             ..host
         };

@@ -57,10 +57,17 @@ impl Core {
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(outgoing) = self.outgoing.pop_front() {
             if self.write(&outgoing, out).is_some() {
-                return Some(Transmit { base: outgoing.base, to: outgoing.to });
+                let to = self.in_scope_of(outgoing.base, outgoing.to);
+                return Some(Transmit { base: outgoing.base, to });
             }
         }
         None
+    }
+
+    /// The peer's address as a socket of ours reaches it.
+    pub(super) fn in_scope_of(&self, base: BaseId, addr: SocketAddr) -> SocketAddr {
+        let scope = self.bases.get(base.0 as usize).map_or(0, |b| b.scope);
+        crate::net::in_scope(addr, scope)
     }
 
     fn write(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<()> {

@@ -175,7 +175,8 @@ impl Core {
     fn ends(&self, pair: PairId) -> (BaseId, SocketAddr) {
         let pair = self.checks.pair(pair);
         let base = BaseId(self.checks.local(pair.stream, pair.local).base);
-        (base, self.checks.remote(pair.stream, pair.remote).address)
+        let remote = self.checks.remote(pair.stream, pair.remote).address;
+        (base, self.in_scope_of(base, remote))
     }
 
     fn report_state(&mut self, now: Time) {

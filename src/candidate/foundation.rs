@@ -94,11 +94,11 @@ impl Foundations {
     /// The foundation of candidates of this origin.
     pub fn of(&mut self, origin: &Origin) -> Foundation {
         let Origin { kind, base, protocol, tcp_type, server } = *origin;
-        let base = net::canonical(base);
         let scope = match base {
             SocketAddr::V4(_) => 0,
             SocketAddr::V6(v6) => v6.scope_id(),
         };
+        let base = net::canonical(base);
         let server = server.map(|ip| ip.to_canonical());
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX).saturating_add(1);
         let key = (kind, base.ip(), scope, protocol, tcp_type, server);

@@ -20,19 +20,23 @@ pub(super) struct Flight {
     /// When it is sent again, or has timed out.
     pub(super) deadline: Time,
     pub(super) retransmission: Retransmission,
-    pub(super) rto: Duration,
     /// Not sent again and no failure when it ends, but a late answer counts
     /// (RFC 8445 §7.3.1.4).
     pub(super) cancelled: bool,
 }
 
 impl Flight {
-    /// When the transaction would end if nothing were answered: 63 RTO of
-    /// retransmissions and 16 RTO of waiting (RFC 8489 §6.2.1).
+    /// When the transaction has timed out. RFC 8489 §6.2.1 gives it 79 RTO,
+    /// which is 39.5 s for the smallest RTO and four minutes for the largest.
+    /// With large ones we retransmit less often rather than longer: no pair
+    /// keeps its list undecided for minutes.
     pub(super) fn end(&self) -> Time {
-        self.first_sent + self.rto * 79
+        self.first_sent + LIFETIME
     }
 }
+
+/// 79 times the smallest RTO.
+const LIFETIME: Duration = Duration::from_millis(39_500);
 
 /// RFC 8445 §14.3: the retransmission timeout is never below this.
 pub(super) const MIN_RTO: Duration = Duration::from_millis(500);

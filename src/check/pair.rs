@@ -85,7 +85,8 @@ impl fmt::Display for FailReason {
 pub const fn pair_priority(controlling: u32, controlled: u32) -> u64 {
     let (g, d) = (controlling as u64, controlled as u64);
     let (low, high) = if g < d { (g, d) } else { (d, g) };
-    (low << 32) + 2 * high + (g > d) as u64
+    // Priorities above 2³¹ − 1 are out of range; they must not overflow here.
+    (low << 32).saturating_add(2 * high + (g > d) as u64)
 }
 
 /// A candidate pair.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use crate::candidate::{ComponentId, Foundation, Kind};
+use crate::candidate::{ComponentId, Foundation, Kind, MAX_PRIORITY};
 use crate::check::pair::priority_in;
 use crate::check::{
     Checks, FailReason, ListState, LocalId, PairId, PairState, Remote, RemoteId, Role,
@@ -89,7 +89,7 @@ impl Checks {
             component,
             address: request.from,
             kind: Kind::PeerReflexive,
-            priority: request.priority,
+            priority: request.priority.clamp(1, MAX_PRIORITY),
             foundation: Foundation::from_number(number),
             signalled: None,
         };

@@ -164,7 +164,6 @@ impl Checks {
             last_sent: now,
             deadline,
             retransmission,
-            rto,
             cancelled: false,
         };
         self.emit(&flight, false);
@@ -192,9 +191,10 @@ impl Checks {
             if !may_send {
                 return;
             }
-            match flight.retransmission.advance(now) {
+            let end = flight.end();
+            match flight.retransmission.advance(now).filter(|_| now < end) {
                 Some(deadline) => {
-                    flight.deadline = deadline;
+                    flight.deadline = deadline.min(end);
                     flight.last_sent = now;
                     let start = Start {
                         pair: flight.pair,

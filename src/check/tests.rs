@@ -1,1 +1,9 @@
+//! The check lists without messages: what is sent when, and what the pairs
+//! become.
 
+mod consent;
+mod fixture;
+mod form;
+mod nominate;
+mod schedule;
+mod states;
