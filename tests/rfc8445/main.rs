@@ -2,6 +2,8 @@
 //! held against the check engine: no sockets, no messages, virtual time.
 //! `rfc-notes/` says which test is for which rule.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 mod concluding;
 mod consent;
