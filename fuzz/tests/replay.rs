@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The targets: their names, which are those of their corpora, and bodies.
-const TARGETS: &[(&str, fn(&[u8]))] = &[("candidate_sdp", floe_fuzz::candidate_sdp::run)];
+/// The body of a target.
+type Body = fn(&[u8]);
+
+/// The targets by name, which is that of the corpus too.
+const TARGETS: &[(&str, Body)] = &[("candidate_sdp", floe_fuzz::candidate_sdp::run)];
 
 #[test]
 fn every_corpus_passes_its_target() {
