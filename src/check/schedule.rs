@@ -107,24 +107,24 @@ impl Checks {
         thawed
     }
 
-    /// The pair whose turn it is: lists in turn, in each the triggered ones
+    /// The pair that is next: lists by rotation, in each the triggered ones
     /// first, then the highest Waiting one.
     fn next_pair(&mut self) -> Option<(PairId, StartKind)> {
         for _ in 0..self.lists.len() {
-            let turn = self.turn % self.lists.len();
-            self.turn = (turn + 1) % self.lists.len();
-            if let Some(found) = self.next_of_list(turn) {
+            let at = self.next_list % self.lists.len();
+            self.next_list = (at + 1) % self.lists.len();
+            if let Some(found) = self.next_of_list(at) {
                 return Some(found);
             }
         }
         None
     }
 
-    fn next_of_list(&mut self, turn: usize) -> Option<(PairId, StartKind)> {
-        if !self.lists[turn].started {
+    fn next_of_list(&mut self, at: usize) -> Option<(PairId, StartKind)> {
+        if !self.lists[at].started {
             return None;
         }
-        if let Some(id) = self.lists[turn].triggered.pop_front() {
+        if let Some(id) = self.lists[at].triggered.pop_front() {
             self.pair_mut(id).flags.queued = false;
             let nominating = self.pair(id).flags.nominating && self.role == Role::Controlling;
             return Some((
@@ -132,7 +132,7 @@ impl Checks {
                 if nominating { StartKind::Nomination } else { StartKind::Triggered },
             ));
         }
-        let list = &self.lists[turn];
+        let list = &self.lists[at];
         if list.state != ListState::Running {
             return None;
         }
@@ -144,7 +144,7 @@ impl Checks {
             return first.map(|id| (id, StartKind::Ordinary));
         }
         // This list has none Waiting, though another may.
-        self.thaw_list(turn).then(|| self.next_of_list(turn))?
+        self.thaw_list(at).then(|| self.next_of_list(at))?
     }
 
     fn send_check(&mut self, pair: PairId, kind: StartKind, now: Time, rng: &mut Rng) {

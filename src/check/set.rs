@@ -47,7 +47,7 @@ pub struct Checks {
     pub(super) waiting: u32,
     pub(super) in_progress: u32,
     /// The list whose turn it is (§6.1.4.1).
-    pub(super) turn: usize,
+    pub(super) next_list: usize,
     /// When the next new check is looked at: the end of Ta, or, once
     /// `reserved`, the slot that the pacer gave.
     pub(super) slot: Option<Time>,
@@ -86,7 +86,7 @@ impl Checks {
             listed: 0,
             waiting: 0,
             in_progress: 0,
-            turn: 0,
+            next_list: 0,
             slot: None,
             reserved: false,
             next_start: Time::ZERO,
