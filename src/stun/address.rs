@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{MAGIC_COOKIE, TransactionId};
-use crate::net::canonical;
+use crate::net::{Family, canonical};
 
 const FAMILY_V4: u8 = 0x01;
 const FAMILY_V6: u8 = 0x02;
@@ -14,6 +14,15 @@ pub(super) const MAX_LEN: usize = 20;
 /// Whether family and length of an address value, in either form, fit.
 pub(super) fn is_well_formed(value: &[u8]) -> bool {
     matches!((value.get(1), value.len()), (Some(&FAMILY_V4), 8) | (Some(&FAMILY_V6), 20))
+}
+
+/// The family that `byte` stands for.
+pub(super) fn family(byte: u8) -> Option<Family> {
+    match byte {
+        FAMILY_V4 => Some(Family::V4),
+        FAMILY_V6 => Some(Family::V6),
+        _ => None,
+    }
 }
 
 /// Reads the form of MAPPED-ADDRESS.

@@ -22,10 +22,7 @@ macro_rules! types {
 
         /// The types that this agent knows, and the form of their values.
         /// Where a type stands here is its slot.
-        const KNOWN: [(AttributeType, Form); SLOTS] = {
-            use Form::*;
-            [$((AttributeType::$name, $form),)*]
-        };
+        const KNOWN: [(AttributeType, Form); SLOTS] = [$((AttributeType::$name, $form),)*];
 
         /// How many types this agent knows.
         pub(super) const SLOTS: usize = [$($value),*].len();
@@ -34,125 +31,145 @@ macro_rules! types {
 
 types! {
     /// MAPPED-ADDRESS (RFC 8489 §14.1).
-    MAPPED_ADDRESS = 0x0001, Address;
+    MAPPED_ADDRESS = 0x0001, ADDRESS;
     /// USERNAME (RFC 8489 §14.3).
-    USERNAME = 0x0006, Username;
+    USERNAME = 0x0006, NAME;
     /// MESSAGE-INTEGRITY (RFC 8489 §14.5).
-    MESSAGE_INTEGRITY = 0x0008, Bytes(20);
+    MESSAGE_INTEGRITY = 0x0008, bytes(20);
     /// ERROR-CODE (RFC 8489 §14.8).
-    ERROR_CODE = 0x0009, ErrorCode;
+    ERROR_CODE = 0x0009, ERROR;
     /// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
-    UNKNOWN_ATTRIBUTES = 0x000A, Pairs;
+    UNKNOWN_ATTRIBUTES = 0x000A, PAIRS;
     /// CHANNEL-NUMBER (RFC 8656 §18.1).
-    CHANNEL_NUMBER = 0x000C, Bytes(4);
+    CHANNEL_NUMBER = 0x000C, bytes(4);
     /// LIFETIME (RFC 8656 §18.2).
-    LIFETIME = 0x000D, Bytes(4);
+    LIFETIME = 0x000D, bytes(4);
     /// XOR-PEER-ADDRESS (RFC 8656 §18.3).
-    XOR_PEER_ADDRESS = 0x0012, Address;
+    XOR_PEER_ADDRESS = 0x0012, ADDRESS;
     /// DATA (RFC 8656 §18.4).
-    DATA = 0x0013, Any;
+    DATA = 0x0013, ANY;
     /// REALM (RFC 8489 §14.9).
-    REALM = 0x0014, Text;
+    REALM = 0x0014, TEXT;
     /// NONCE (RFC 8489 §14.10).
-    NONCE = 0x0015, Opaque;
+    NONCE = 0x0015, OPAQUE;
     /// XOR-RELAYED-ADDRESS (RFC 8656 §18.5).
-    XOR_RELAYED_ADDRESS = 0x0016, Address;
+    XOR_RELAYED_ADDRESS = 0x0016, ADDRESS;
     /// REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6).
-    REQUESTED_ADDRESS_FAMILY = 0x0017, Bytes(4);
+    REQUESTED_ADDRESS_FAMILY = 0x0017, bytes(4);
     /// EVEN-PORT (RFC 8656 §18.7).
-    EVEN_PORT = 0x0018, Bytes(1);
+    EVEN_PORT = 0x0018, bytes(1);
     /// REQUESTED-TRANSPORT (RFC 8656 §18.8).
-    REQUESTED_TRANSPORT = 0x0019, Bytes(4);
+    REQUESTED_TRANSPORT = 0x0019, bytes(4);
     /// DONT-FRAGMENT (RFC 8656 §18.9).
-    DONT_FRAGMENT = 0x001A, Bytes(0);
+    DONT_FRAGMENT = 0x001A, bytes(0);
     /// MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.6).
-    MESSAGE_INTEGRITY_SHA256 = 0x001C, TruncatedHmac;
+    MESSAGE_INTEGRITY_SHA256 = 0x001C, TRUNCATED_HMAC;
     /// PASSWORD-ALGORITHM (RFC 8489 §14.12).
-    PASSWORD_ALGORITHM = 0x001D, AtLeast4;
+    PASSWORD_ALGORITHM = 0x001D, AT_LEAST_FOUR;
     /// USERHASH (RFC 8489 §14.4).
-    USERHASH = 0x001E, Bytes(32);
+    USERHASH = 0x001E, bytes(32);
     /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
-    XOR_MAPPED_ADDRESS = 0x0020, Address;
+    XOR_MAPPED_ADDRESS = 0x0020, ADDRESS;
     /// RESERVATION-TOKEN (RFC 8656 §18.10).
-    RESERVATION_TOKEN = 0x0022, Bytes(8);
+    RESERVATION_TOKEN = 0x0022, bytes(8);
     /// PRIORITY (RFC 8445 §16.1).
-    PRIORITY = 0x0024, Bytes(4);
+    PRIORITY = 0x0024, bytes(4);
     /// USE-CANDIDATE (RFC 8445 §16.1).
-    USE_CANDIDATE = 0x0025, Bytes(0);
+    USE_CANDIDATE = 0x0025, bytes(0);
     /// CONNECTION-ID (RFC 6062 §6.2.1).
-    CONNECTION_ID = 0x002A, Bytes(4);
+    CONNECTION_ID = 0x002A, bytes(4);
     /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11).
-    ADDITIONAL_ADDRESS_FAMILY = 0x8000, Bytes(4);
+    ADDITIONAL_ADDRESS_FAMILY = 0x8000, bytes(4);
     /// ADDRESS-ERROR-CODE (RFC 8656 §18.12).
-    ADDRESS_ERROR_CODE = 0x8001, AtLeast4;
+    ADDRESS_ERROR_CODE = 0x8001, ERROR;
     /// PASSWORD-ALGORITHMS (RFC 8489 §14.11).
-    PASSWORD_ALGORITHMS = 0x8002, AtLeast4;
+    PASSWORD_ALGORITHMS = 0x8002, AT_LEAST_FOUR;
     /// ALTERNATE-DOMAIN (RFC 8489 §14.16).
-    ALTERNATE_DOMAIN = 0x8003, Text;
+    ALTERNATE_DOMAIN = 0x8003, TEXT;
     /// ICMP (RFC 8656 §18.13).
-    ICMP = 0x8004, Bytes(8);
+    ICMP = 0x8004, bytes(8);
     /// SOFTWARE (RFC 8489 §14.14).
-    SOFTWARE = 0x8022, Text;
+    SOFTWARE = 0x8022, TEXT;
     /// ALTERNATE-SERVER (RFC 8489 §14.15).
-    ALTERNATE_SERVER = 0x8023, Address;
+    ALTERNATE_SERVER = 0x8023, ADDRESS;
     /// FINGERPRINT (RFC 8489 §14.7).
-    FINGERPRINT = 0x8028, Bytes(4);
+    FINGERPRINT = 0x8028, bytes(4);
     /// ICE-CONTROLLED (RFC 8445 §16.1).
-    ICE_CONTROLLED = 0x8029, Bytes(8);
+    ICE_CONTROLLED = 0x8029, bytes(8);
     /// ICE-CONTROLLING (RFC 8445 §16.1).
-    ICE_CONTROLLING = 0x802A, Bytes(8);
+    ICE_CONTROLLING = 0x802A, bytes(8);
     /// RESPONSE-ORIGIN (RFC 5780 §7.3).
-    RESPONSE_ORIGIN = 0x802B, Address;
+    RESPONSE_ORIGIN = 0x802B, ADDRESS;
     /// OTHER-ADDRESS (RFC 5780 §7.4).
-    OTHER_ADDRESS = 0x802C, Address;
+    OTHER_ADDRESS = 0x802C, ADDRESS;
     /// MOBILITY-TICKET (RFC 8016 §4).
-    MOBILITY_TICKET = 0x8030, Any;
+    MOBILITY_TICKET = 0x8030, ANY;
     /// NOMINATION: the nomination counter of draft-thatcher-ice-renomination,
     /// with the type that deployed agents use.
-    NOMINATION = 0xC001, Bytes(4);
+    NOMINATION = 0xC001, bytes(4);
 }
 
-/// What the value of a type has to look like.
+/// What the value of a type has to look like: its length in bytes, and what
+/// else there is to check.
 #[derive(Clone, Copy)]
-enum Form {
-    /// Anything.
+struct Form {
+    min: u16,
+    max: u16,
+    content: Content,
+}
+
+#[derive(Clone, Copy)]
+enum Content {
     Any,
-    /// This many bytes.
-    Bytes(usize),
-    /// Four bytes or more.
-    AtLeast4,
     /// 16-bit values.
     Pairs,
-    /// An HMAC-SHA256 or its first half or more (RFC 8489 §14.6).
-    TruncatedHmac,
-    /// At most [`TEXT_MAX`] bytes.
-    Opaque,
-    /// UTF-8 of at most [`TEXT_MAX`] bytes.
-    Text,
-    /// UTF-8 of at most [`USERNAME_MAX`] bytes.
-    Username,
+    /// 32-bit words.
+    Words,
+    Utf8,
     /// Either form of an address.
     Address,
-    /// Class, number and reason phrase.
     ErrorCode,
+}
+
+const ANY: Form = form(0, u16::MAX, Content::Any);
+const OPAQUE: Form = form(0, TEXT_MAX, Content::Any);
+const TEXT: Form = form(0, TEXT_MAX, Content::Utf8);
+/// Fewer than 509 bytes (RFC 8489 §14.3).
+const NAME: Form = form(0, 508, Content::Utf8);
+const ADDRESS: Form = form(8, 20, Content::Address);
+const ERROR: Form = form(4, 4 + TEXT_MAX, Content::ErrorCode);
+const PAIRS: Form = form(0, u16::MAX, Content::Pairs);
+const AT_LEAST_FOUR: Form = form(4, u16::MAX, Content::Any);
+/// An HMAC-SHA256 or its first half or more (RFC 8489 §14.6).
+const TRUNCATED_HMAC: Form = form(16, 32, Content::Words);
+
+const fn bytes(len: u16) -> Form {
+    form(len, len, Content::Any)
+}
+
+const fn form(min: u16, max: u16, content: Content) -> Form {
+    Form { min, max, content }
 }
 
 impl Form {
     #[inline]
     fn fits(self, value: &[u8]) -> bool {
+        usize::from(self.min) <= value.len()
+            && value.len() <= usize::from(self.max)
+            && (matches!(self.content, Content::Any) || self.content.fits(value))
+    }
+}
+
+impl Content {
+    fn fits(self, value: &[u8]) -> bool {
         match self {
-            Form::Any => true,
-            Form::Bytes(len) => value.len() == len,
-            Form::AtLeast4 => value.len() >= 4,
-            Form::Pairs => value.len().is_multiple_of(2),
-            Form::TruncatedHmac => {
-                (16..=32).contains(&value.len()) && value.len().is_multiple_of(4)
-            }
-            Form::Opaque => value.len() <= TEXT_MAX,
-            Form::Text => value.len() <= TEXT_MAX && is_utf8(value),
-            Form::Username => value.len() <= USERNAME_MAX && is_utf8(value),
-            Form::Address => address::is_well_formed(value),
-            Form::ErrorCode => error_code(value).is_some(),
+            Content::Any => true,
+            Content::Pairs => value.len().is_multiple_of(2),
+            Content::Words => value.len().is_multiple_of(4),
+            // Most texts are ASCII, for which this is the faster question.
+            Content::Utf8 => value.is_ascii() || std::str::from_utf8(value).is_ok(),
+            Content::Address => address::is_well_formed(value),
+            Content::ErrorCode => error_code(value).is_some(),
         }
     }
 }
@@ -237,17 +254,9 @@ impl std::ops::Deref for UnknownAttributes {
     }
 }
 
-/// Longest SOFTWARE, REALM, NONCE, ALTERNATE-DOMAIN and reason phrase in
-/// bytes: fewer than 128 characters (RFC 8489 §14.8 to §14.10, §14.14).
-const TEXT_MAX: usize = 763;
-
-/// Longest USERNAME in bytes (RFC 8489 §14.3: fewer than 509).
-const USERNAME_MAX: usize = 508;
-
-/// Most texts are ASCII, for which this is the faster question.
-fn is_utf8(value: &[u8]) -> bool {
-    value.is_ascii() || std::str::from_utf8(value).is_ok()
-}
+/// Longest text in bytes: fewer than 128 characters of UTF-8 (RFC 8489 §14.8
+/// to §14.10, §14.14).
+const TEXT_MAX: u16 = 763;
 
 pub(super) fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
@@ -268,7 +277,7 @@ pub(super) fn u64_value(value: &[u8]) -> Option<u64> {
 pub(super) fn error_code(value: &[u8]) -> Option<ErrorCode<'_>> {
     let (&[_, _, class, number], reason) = value.split_first_chunk::<4>()?;
     let class = class & 0x07;
-    if !(3..=6).contains(&class) || number > 99 || reason.len() > TEXT_MAX {
+    if !(3..=6).contains(&class) || number > 99 {
         return None;
     }
     let reason = reason.utf8_chunks().next().map_or("", |chunk| chunk.valid());

@@ -8,6 +8,7 @@
 use sha1::digest::generic_array::GenericArray;
 use sha1::digest::generic_array::typenum::U64;
 use sha1::{Digest, Sha1};
+use subtle::ConstantTimeEq;
 
 /// A digest as the big-endian words of SHA-1.
 pub(super) type Words = [u32; 5];
@@ -42,21 +43,24 @@ impl HmacSha1 {
     pub(super) fn of_message(&self, message: &[u8], length: u16) -> Words {
         let mut state = self.inner;
         let mut length = Some(length);
+        let mut blocks = [Block::default(); 2];
         let mut pairs = message.chunks_exact(2 * BLOCK_LEN);
         for pair in &mut pairs {
-            sha1::compress(&mut state, &blocks(pair, length.take()));
+            fill(&mut blocks, pair, length.take());
+            sha1::compress(&mut state, &blocks);
+            blocks = [Block::default(); 2];
         }
         let rest = pairs.remainder();
-        let mut last = blocks(rest, length);
-        last[rest.len() / BLOCK_LEN][rest.len() % BLOCK_LEN] = 0x80;
+        fill(&mut blocks, rest, length);
+        blocks[rest.len() / BLOCK_LEN][rest.len() % BLOCK_LEN] = 0x80;
         let mut used = (rest.len() + 1 + 8).div_ceil(BLOCK_LEN);
-        if used > last.len() {
-            sha1::compress(&mut state, &last);
-            last = [Block::default(); 2];
+        if used > blocks.len() {
+            sha1::compress(&mut state, &blocks);
+            blocks = [Block::default(); 2];
             used = 1;
         }
-        last[used - 1][BLOCK_LEN - 8..].copy_from_slice(&bits(message.len()));
-        sha1::compress(&mut state, &last[..used]);
+        blocks[used - 1][BLOCK_LEN - 8..].copy_from_slice(&bits(message.len()));
+        sha1::compress(&mut state, &blocks[..used]);
         self.outer_of(&state)
     }
 
@@ -71,6 +75,12 @@ impl HmacSha1 {
         sha1::compress(&mut state, &[block]);
         state
     }
+}
+
+/// Whether two HMACs are equal, in constant time.
+pub(super) fn equal(a: &Words, b: &Words) -> bool {
+    let difference = a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b));
+    difference.ct_eq(&0).into()
 }
 
 /// The words of an HMAC-SHA1 as it stands in an attribute.
@@ -99,14 +109,13 @@ fn keyed(key: &[u8; BLOCK_LEN], pad: u8) -> Words {
     state
 }
 
-/// At most two blocks of text, zeros behind it; with `length` in bytes 2 and
-/// 3 if these are the first of a message.
+/// Copies at most two blocks of text into `blocks`, and `length` into bytes 2
+/// and 3 if these are the first of a message.
 #[inline]
-fn blocks(text: &[u8], length: Option<u16>) -> [Block; 2] {
-    let mut blocks = [Block::default(); 2];
+fn fill(blocks: &mut [Block; 2], text: &[u8], length: Option<u16>) {
     match text.split_first_chunk::<BLOCK_LEN>() {
         Some((first, rest)) => {
-            blocks[0] = (*first).into();
+            blocks[0].copy_from_slice(first);
             copy_words(&mut blocks[1], rest);
         }
         None => copy_words(&mut blocks[0], text),
@@ -114,7 +123,6 @@ fn blocks(text: &[u8], length: Option<u16>) -> [Block; 2] {
     if let Some(length) = length {
         blocks[0][2..4].copy_from_slice(&length.to_be_bytes());
     }
-    blocks
 }
 
 /// A call of `memcpy` for so few bytes costs more than the words one by one.

@@ -1,8 +1,10 @@
 //! MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.5, §14.6).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, Mac};
+use md5::{Digest, Md5};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -39,13 +41,22 @@ impl IntegrityKey {
     /// prepared by OpaqueString. A password that OpaqueString refuses stands
     /// for its own bytes; an ICE password never is one.
     pub fn short_term(password: &str) -> Self {
-        // OpaqueString leaves visible ASCII as it is, and ICE knows no other.
-        if password.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Self::from_bytes(password.as_bytes());
-        }
-        match stun_rs::HMACKey::new_short_term(password) {
-            Ok(key) => Self::from_bytes(key.as_bytes()),
-            Err(_) => Self::from_bytes(password.as_bytes()),
+        Self::from_bytes(prepared(password).as_bytes())
+    }
+
+    /// The key of the long-term mechanism (RFC 8489 §9.2.2, §18.5.1): a hash
+    /// of username, realm and password, the last two prepared by
+    /// OpaqueString. What OpaqueString refuses stands for its own bytes.
+    pub fn long_term(
+        username: &str,
+        realm: &str,
+        password: &str,
+        algorithm: PasswordAlgorithm,
+    ) -> Self {
+        let text = format!("{username}:{}:{}", prepared(realm), prepared(password));
+        match algorithm {
+            PasswordAlgorithm::Md5 => Self::from_bytes(&Md5::digest(text)),
+            PasswordAlgorithm::Sha256 => Self::from_bytes(&Sha256::digest(text)),
         }
     }
 
@@ -70,6 +81,30 @@ impl IntegrityKey {
             mac.update(rest);
         }
         mac.finalize().into_bytes().into()
+    }
+}
+
+/// How the key of the long-term mechanism is hashed (RFC 8489 §18.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordAlgorithm {
+    /// MD5, also where the server names no algorithm.
+    Md5,
+    /// SHA-256.
+    Sha256,
+}
+
+/// `text` as OpaqueString (RFC 8265) prepares it, or as it is.
+fn prepared(text: &str) -> Cow<'_, str> {
+    // Visible ASCII stays as it is, and ICE passwords are nothing else.
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Cow::Borrowed(text);
+    }
+    match stun_rs::HMACKey::new_short_term(text) {
+        Ok(key) => match std::str::from_utf8(key.as_bytes()) {
+            Ok(prepared) => Cow::Owned(prepared.to_owned()),
+            Err(_) => Cow::Borrowed(text),
+        },
+        Err(_) => Cow::Borrowed(text),
     }
 }
 
@@ -113,8 +148,7 @@ pub(super) fn verify(
     match algorithm {
         Algorithm::Sha1 => {
             let hmac = key.sha1(covered, length);
-            // Word by word: the comparison of bytes costs more than the parsing.
-            hmac_sha1::words(value).is_some_and(|value| bool::from(value.ct_eq(&hmac[..])))
+            hmac_sha1::words(value).is_some_and(|value| hmac_sha1::equal(&value, &hmac))
         }
         // A value may be truncated (RFC 8489 §14.6).
         Algorithm::Sha256 => {

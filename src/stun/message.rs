@@ -237,7 +237,7 @@ impl<'a> Message<'a> {
 
     /// The value of the attribute that counts for its type.
     #[inline]
-    fn value(&self, kind: AttributeType) -> Option<&'a [u8]> {
+    pub(super) fn value(&self, kind: AttributeType) -> Option<&'a [u8]> {
         let attribute = self.bytes.get(self.start(kind)?..)?;
         let (&[_, _, l0, l1], rest) = attribute.split_first_chunk::<ATTRIBUTE_HEADER_LEN>()?;
         rest.get(..usize::from(u16::from_be_bytes([l0, l1])))

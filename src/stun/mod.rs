@@ -13,6 +13,7 @@ mod fingerprint;
 mod hmac_sha1;
 mod integrity;
 mod message;
+mod relay;
 mod retransmission;
 mod template;
 mod write;
@@ -23,11 +24,11 @@ mod tests;
 pub use attribute::{AttributeType, ErrorCode, UnknownAttributes};
 pub use demux::{is_stun_with_fingerprint, looks_like_stun};
 pub use fingerprint::Fingerprint;
-pub use integrity::{Algorithm, Integrity, IntegrityKey};
+pub use integrity::{Algorithm, Integrity, IntegrityKey, PasswordAlgorithm};
 pub use message::{Message, ParseError};
 pub use retransmission::Retransmission;
-pub use template::{CheckParameters, CheckTemplate, write_success};
-pub use write::{write_binding_request, write_error, write_indication};
+pub use template::{CheckParameters, CheckTemplate, write_success, write_success_with};
+pub use write::{write_binding_request, write_error, write_error_with, write_indication};
 
 use std::fmt;
 

@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::write::{attribute, fingerprint, header, integrity};
-use super::{AttributeType, Class, IntegrityKey, Method, TransactionId, address};
+use super::write::{attribute, fingerprint, header, integrity, integrity_with};
+use super::{Algorithm, AttributeType, Class, IntegrityKey, Method, TransactionId, address};
 
 /// What a [`CheckTemplate`] is made from.
 #[derive(Clone, Copy, Debug)]
@@ -77,10 +77,22 @@ impl CheckTemplate {
 /// Writes the success response to a Binding request: XOR-MAPPED-ADDRESS,
 /// integrity, FINGERPRINT. `out` is cleared first.
 pub fn write_success(id: TransactionId, mapped: SocketAddr, key: &IntegrityKey, out: &mut Vec<u8>) {
+    write_success_with(id, mapped, key, Algorithm::Sha1, out);
+}
+
+/// [`write_success`] with the integrity attribute that the request had: a
+/// response has to have the same one (RFC 8489 §9.1.3).
+pub fn write_success_with(
+    id: TransactionId,
+    mapped: SocketAddr,
+    key: &IntegrityKey,
+    algorithm: Algorithm,
+    out: &mut Vec<u8>,
+) {
     header(Class::Success, Method::BINDING, id, out);
     let mut value = [0; address::MAX_LEN];
     let len = address::write_xored(mapped, &id, &mut value);
     attribute(AttributeType::XOR_MAPPED_ADDRESS, &value[..len], out);
-    integrity(key, out);
+    integrity_with(key, algorithm, out);
     fingerprint(out);
 }

@@ -1,7 +1,7 @@
 //! Writers: the parts that every message is put together from, and the
 //! messages that are not worth a template.
 
-use super::integrity::{IntegrityKey, SHA1_LEN};
+use super::integrity::{Algorithm, IntegrityKey, SHA1_LEN, SHA256_LEN};
 use super::{
     ATTRIBUTE_HEADER_LEN, AttributeType, Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId,
     UnknownAttributes, fingerprint, hmac_sha1, message_type, padded,
@@ -35,6 +35,19 @@ pub fn write_error(
     key: Option<&IntegrityKey>,
     out: &mut Vec<u8>,
 ) {
+    write_error_with(id, code, reason, unknown, key.map(|key| (key, Algorithm::Sha1)), out);
+}
+
+/// [`write_error`] with the integrity attribute that the request had: a
+/// response has to have the same one (RFC 8489 §9.1.3).
+pub fn write_error_with(
+    id: TransactionId,
+    code: u16,
+    reason: &str,
+    unknown: &[u16],
+    key: Option<(&IntegrityKey, Algorithm)>,
+    out: &mut Vec<u8>,
+) {
     header(Class::Error, Method::BINDING, id, out);
     let code = code.clamp(300, 699);
     let reason = reason.get(..reason.floor_char_boundary(REASON_MAX)).unwrap_or_default();
@@ -50,8 +63,8 @@ pub fn write_error(
         }
         pad(out);
     }
-    if let Some(key) = key {
-        integrity(key, out);
+    if let Some((key, algorithm)) = key {
+        integrity_with(key, algorithm, out);
     }
     fingerprint(out);
 }
@@ -80,6 +93,20 @@ pub(super) fn integrity(key: &IntegrityKey, out: &mut Vec<u8>) {
     let length = length(out, ATTRIBUTE_HEADER_LEN + SHA1_LEN);
     let hmac = hmac_sha1::bytes(&key.sha1(out, length));
     attribute(AttributeType::MESSAGE_INTEGRITY, &hmac, out);
+    set_length(out, 0);
+}
+
+/// Appends the integrity attribute of `algorithm` over what `out` holds.
+pub(super) fn integrity_with(key: &IntegrityKey, algorithm: Algorithm, out: &mut Vec<u8>) {
+    match algorithm {
+        Algorithm::Sha1 => integrity(key, out),
+        Algorithm::Sha256 => {
+            let length = length(out, ATTRIBUTE_HEADER_LEN + SHA256_LEN);
+            let hmac = key.sha256(out, length);
+            attribute(AttributeType::MESSAGE_INTEGRITY_SHA256, &hmac, out);
+            set_length(out, 0);
+        }
+    }
 }
 
 /// Appends FINGERPRINT, which ends the message.

@@ -1,13 +1,15 @@
 //! Tests of the STUN layer.
 
 mod demux;
+mod hmac;
 mod malformed;
 mod read;
+mod relay;
 mod retransmission;
 mod vectors;
 mod write;
 
-use super::write::{attribute, fingerprint, header, integrity};
+use super::write::{attribute, fingerprint, header, integrity, integrity_with};
 use super::*;
 
 /// A Binding request put together attribute by attribute.

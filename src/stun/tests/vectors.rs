@@ -44,3 +44,9 @@ pub(super) const REQUEST_LONG_TERM: [u8; 116] = [
 
 /// The password of §2.1 to §2.3.
 pub(super) const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
+
+/// The key of §2.4, whose password SASLprep turns into "TheMatrIX".
+pub(super) fn long_term_key() -> super::IntegrityKey {
+    let algorithm = super::PasswordAlgorithm::Md5;
+    super::IntegrityKey::long_term("マトリックス", "example.org", "TheMatrIX", algorithm)
+}

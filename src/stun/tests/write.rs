@@ -71,3 +71,92 @@ fn messages_without_credentials_read_back() {
     assert_eq!(Message::parse(&out).unwrap().class(), Class::Indication);
     assert!(is_stun_with_fingerprint(&out));
 }
+
+/// The vectors pad with spaces, we with zeros: everything else is ours.
+fn attribute_padded_with_spaces(kind: AttributeType, value: &[u8], out: &mut Vec<u8>) {
+    attribute(kind, value, out);
+    let padding = value.len().next_multiple_of(4) - value.len();
+    let start = out.len() - padding;
+    out[start..].fill(b' ');
+}
+
+fn id_of(vector: &[u8]) -> TransactionId {
+    TransactionId(vector[8..20].try_into().unwrap())
+}
+
+#[test]
+fn rfc5769_request() {
+    let mut out = Vec::new();
+    header(Class::Request, Method::BINDING, id_of(&REQUEST), &mut out);
+    attribute(AttributeType::SOFTWARE, b"STUN test client", &mut out);
+    attribute(AttributeType::PRIORITY, &0x6e00_01ff_u32.to_be_bytes(), &mut out);
+    let tie_breaker = 0x932f_f9b1_5126_3b36_u64;
+    attribute(AttributeType::ICE_CONTROLLED, &tie_breaker.to_be_bytes(), &mut out);
+    attribute_padded_with_spaces(AttributeType::USERNAME, b"evtj:h6vY", &mut out);
+    integrity(&IntegrityKey::short_term(PASSWORD), &mut out);
+    fingerprint(&mut out);
+    assert_eq!(out, REQUEST);
+}
+
+#[test]
+fn rfc5769_responses() {
+    let v6 = "[2001:db8:1234:5678:11:2233:4455:6677]:32853";
+    for (vector, mapped) in [(&RESPONSE_V4[..], "192.0.2.1:32853"), (&RESPONSE_V6[..], v6)] {
+        let (mut out, id) = (Vec::new(), id_of(vector));
+        header(Class::Success, Method::BINDING, id, &mut out);
+        attribute_padded_with_spaces(AttributeType::SOFTWARE, b"test vector", &mut out);
+        let mut value = [0; address::MAX_LEN];
+        let len = address::write_xored(mapped.parse().unwrap(), &id, &mut value);
+        attribute(AttributeType::XOR_MAPPED_ADDRESS, &value[..len], &mut out);
+        integrity(&IntegrityKey::short_term(PASSWORD), &mut out);
+        fingerprint(&mut out);
+        assert_eq!(out, vector);
+    }
+}
+
+#[test]
+fn rfc5769_request_long_term() {
+    let mut out = Vec::new();
+    header(Class::Request, Method::BINDING, id_of(&REQUEST_LONG_TERM), &mut out);
+    attribute(AttributeType::USERNAME, "マトリックス".as_bytes(), &mut out);
+    attribute(AttributeType::NONCE, b"f//499k954d6OL34oL9FSTvy64sA", &mut out);
+    attribute(AttributeType::REALM, b"example.org", &mut out);
+    integrity(&long_term_key(), &mut out);
+    assert_eq!(out, REQUEST_LONG_TERM);
+}
+
+#[test]
+fn responses_with_sha256_integrity_read_back() {
+    let key = IntegrityKey::short_term(PASSWORD);
+    let mut out = Vec::new();
+    write_success_with(ID, "192.0.2.1:1".parse().unwrap(), &key, Algorithm::Sha256, &mut out);
+    let message = Message::parse(&out).unwrap();
+    assert_eq!(message.integrity_algorithm(), Some(Algorithm::Sha256));
+    assert_eq!(message.verify(&key), Integrity::Valid);
+    write_error_with(ID, 487, "Role Conflict", &[], Some((&key, Algorithm::Sha256)), &mut out);
+    let message = Message::parse(&out).unwrap();
+    assert_eq!(message.integrity_algorithm(), Some(Algorithm::Sha256));
+    assert_eq!(message.verify(&key), Integrity::Valid);
+}
+
+#[test]
+fn an_error_response_is_bounded() {
+    let mut out = Vec::new();
+    let (reason, unknown) = ("ä".repeat(1_000), vec![0x7000; 1_000]);
+    write_error(ID, 9_999, &reason, &unknown, None, &mut out);
+    let message = Message::parse(&out).unwrap();
+    let error = message.error().unwrap();
+    assert_eq!((error.code, error.reason.len()), (699, 762));
+    assert_eq!(message.unknown_attributes().count(), UnknownAttributes::MAX);
+}
+
+#[test]
+fn writers_reuse_the_buffer() {
+    let key = IntegrityKey::short_term(PASSWORD);
+    let mut out = Vec::with_capacity(256);
+    let buffer = out.as_ptr();
+    write_success(ID, "[2001:db8::1]:1".parse().unwrap(), &key, &mut out);
+    write_error(ID, 487, "Role Conflict", &[], Some(&key), &mut out);
+    write_indication(ID, &mut out);
+    assert_eq!(out.as_ptr(), buffer);
+}
