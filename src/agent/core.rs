@@ -181,6 +181,10 @@ impl Core {
         let key = crate::stun::IntegrityKey::short_term(&parameters.credentials.pwd);
         entry.remote = Some(Remote { credentials: parameters.credentials, key });
         let early = std::mem::take(&mut entry.early);
+        if parameters.lite {
+            // RFC 8445 §6.1.1: a full agent controls a lite one.
+            self.switch_role(Role::Controlling);
+        }
         self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
         self.checks.start_patience(now + PATIENCE);
         self.checks.start(stream.0);
@@ -224,11 +228,14 @@ impl Core {
                 return Err(CommandError::Ignored(why));
             }
         };
-        if let Err(refused) = self.checks.add_remote(stream.0, candidate, address) {
-            if refused != Refused::Redundant {
+        match self.checks.add_remote(stream.0, candidate, address) {
+            Ok(_) => {}
+            // Nothing is lost by it (RFC 8838 §11).
+            Err(Refused::Redundant) => return Ok(()),
+            Err(refused) => {
                 self.drop_now(DropReason::Candidate, Some(address), now);
+                return Err(CommandError::Refused(refused));
             }
-            return Err(CommandError::Refused(refused));
         }
         let candidate = || Happened::RemoteCandidate { stream, candidate: candidate.clone() };
         self.log.add(now, candidate);

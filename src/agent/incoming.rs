@@ -122,7 +122,7 @@ impl Core {
         true
     }
 
-    fn switch_role(&mut self, role: Role) {
+    pub(super) fn switch_role(&mut self, role: Role) {
         self.checks.switch_role(role);
         self.forget_templates();
     }

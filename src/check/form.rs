@@ -200,8 +200,8 @@ impl Checks {
         }
     }
 
-    /// §6.1.2.2: same component, same family, and link-local only with
-    /// link-local.
+    /// §6.1.2.2: same component, same family, and what reaches only a link or
+    /// only this machine with its like.
     fn may_pair(&self, stream: u16, local: LocalId, remote: RemoteId) -> bool {
         let list = &self.lists[usize::from(stream)];
         let (local, remote) = (list.local(local), list.remote(remote));
@@ -211,6 +211,7 @@ impl Checks {
             && local.local.component == remote.remote.component
             && Family::of(ours) == Family::of(theirs)
             && crate::net::is_link_local_v6(ours) == crate::net::is_link_local_v6(theirs)
+            && ours.is_loopback() == theirs.is_loopback()
     }
 
     /// The base whose pair the remote candidate keeps in any case: the one of

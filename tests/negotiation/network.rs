@@ -53,12 +53,21 @@ pub struct Packet {
     pub bytes: Vec<u8>,
 }
 
+/// A datagram that an agent sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub at: Time,
+    pub side: usize,
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
 struct Side {
     core: Core,
     sockets: BTreeMap<BaseId, SocketAddr>,
     next_port: u16,
     events: Vec<(Time, Event)>,
-    sent: usize,
 }
 
 pub struct Pair {
@@ -68,7 +77,9 @@ pub struct Pair {
     number: u64,
     delay: Duration,
     passes: Filter,
-    trace: Vec<(Time, SocketAddr, SocketAddr, usize)>,
+    trace: Vec<Sent>,
+    /// Nothing passes.
+    is_cut: bool,
 }
 
 impl Pair {
@@ -87,11 +98,19 @@ impl Pair {
             let addresses: Vec<_> = addresses.into_iter().map(local_address).collect();
             core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
             at += 1;
-            Side { core, sockets: BTreeMap::new(), next_port: 5000, events: Vec::new(), sent: 0 }
+            Side { core, sockets: BTreeMap::new(), next_port: 5000, events: Vec::new() }
         });
         let wire = BinaryHeap::new();
-        let mut pair =
-            Pair { sides, now: Time::ZERO, wire, number: 0, delay, passes, trace: Vec::new() };
+        let mut pair = Pair {
+            sides,
+            now: Time::ZERO,
+            wire,
+            number: 0,
+            delay,
+            passes,
+            trace: Vec::new(),
+            is_cut: false,
+        };
         pair.pump();
         pair
     }
@@ -108,15 +127,21 @@ impl Pair {
         &self.sides[side].events
     }
 
-    pub fn sent(&self, side: usize) -> usize {
-        self.sides[side].sent
-    }
-
     pub fn now(&self) -> Time {
         self.now
     }
 
-    pub fn trace(&self) -> &[(Time, SocketAddr, SocketAddr, usize)] {
+    /// Nothing passes from now on.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    pub fn mend(&mut self) {
+        self.is_cut = false;
+    }
+
+    /// Everything that was sent.
+    pub fn trace(&self) -> &[Sent] {
         &self.trace
     }
 
@@ -133,17 +158,25 @@ impl Pair {
 
     /// Gives `side` what the other side has to signal.
     pub fn signal(&mut self, side: usize) {
-        let now = self.now;
-        let other = 1 - side;
+        self.signal_parameters(side);
+        let (now, other) = (self.now, 1 - side);
+        for stream in self.core(other).streams() {
+            for candidate in self.candidates(other, stream) {
+                self.core_mut(side).add_remote_candidate(stream, &candidate, now).unwrap();
+            }
+            self.core_mut(side).end_of_remote_candidates(stream, now).unwrap();
+        }
+        self.pump();
+    }
+
+    /// Gives `side` the other side's parameters and no candidates.
+    pub fn signal_parameters(&mut self, side: usize) {
+        let (now, other) = (self.now, 1 - side);
         for stream in self.core(other).streams() {
             let credentials = self.core(other).local_credentials(stream).unwrap().clone();
             let mut remote = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
             remote.pacing = Duration::from_millis(5);
             self.core_mut(side).set_remote_parameters(stream, remote, now).unwrap();
-            for candidate in self.candidates(other, stream) {
-                self.core_mut(side).add_remote_candidate(stream, &candidate, now).unwrap();
-            }
-            self.core_mut(side).end_of_remote_candidates(stream, now).unwrap();
         }
         self.pump();
     }
@@ -185,13 +218,12 @@ impl Pair {
         let mut bytes = Vec::new();
         while let Some(transmit) = side.core.poll_transmit(&mut bytes) {
             let from = side.sockets[&transmit.base];
-            side.sent += 1;
-            self.trace.push((now, from, transmit.to, bytes.len()));
-            if (self.passes)(from, transmit.to) {
+            let to = transmit.to;
+            self.trace.push(Sent { at: now, side: at, from, to, bytes: bytes.clone() });
+            if !self.is_cut && (self.passes)(from, to) {
                 self.number += 1;
                 let number = self.number;
                 let arrives = now + self.delay;
-                let to = transmit.to;
                 let packet = Packet { arrives, number, from, to, bytes: bytes.clone() };
                 self.wire.push(std::cmp::Reverse(packet));
             }
