@@ -1,1 +1,4 @@
-//! driver
+//! The driver.
+
+mod receive;
+mod transport;

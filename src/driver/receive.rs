@@ -1,0 +1,248 @@
+//! The receive queue of a component: datagrams copied back to back into one
+//! buffer, bounded in bytes.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// What a datagram costs beside its bytes, so that empty ones are bounded too.
+const OVERHEAD: usize = 32;
+
+/// Datagrams of one [`crate::driver::Connection::recv_batch`]. Reusing one
+/// batch keeps receiving free of allocations: its memory and that of the
+/// receive queue change places.
+#[derive(Debug, Default)]
+pub struct ReceiveBatch {
+    bytes: Vec<u8>,
+    /// Where each datagram ends in `bytes`.
+    ends: Vec<usize>,
+    /// How many of them, from the first on, are gone already.
+    taken: usize,
+}
+
+impl ReceiveBatch {
+    /// An empty batch.
+    pub const fn new() -> Self {
+        ReceiveBatch { bytes: Vec::new(), ends: Vec::new(), taken: 0 }
+    }
+
+    /// The number of datagrams.
+    pub fn len(&self) -> usize {
+        self.ends.len().saturating_sub(self.taken)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The datagrams in the order in which they arrived.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = self.start();
+        self.ends.get(self.taken..).unwrap_or_default().iter().map(move |&end| {
+            let datagram = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            datagram
+        })
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.taken = 0;
+    }
+
+    /// Where the first datagram that is not taken starts.
+    fn start(&self) -> usize {
+        let last_taken = self.taken.checked_sub(1).and_then(|n| self.ends.get(n));
+        last_taken.copied().unwrap_or(0)
+    }
+
+    /// What the datagrams cost of the queue's bound.
+    fn cost(&self) -> usize {
+        self.bytes.len() - self.start() + self.len() * OVERHEAD
+    }
+
+    fn push(&mut self, datagram: &[u8]) {
+        // Rather move what is left to the front than grow, where that frees at
+        // least what it moves: each byte is then moved once at most on average.
+        let start = self.start();
+        let left = self.bytes.len() - start;
+        if self.bytes.capacity() - self.bytes.len() < datagram.len() && start >= left {
+            self.bytes.copy_within(start.., 0);
+            self.bytes.truncate(left);
+            self.ends.drain(..self.taken);
+            self.ends.iter_mut().for_each(|end| *end -= start);
+            self.taken = 0;
+        }
+        self.bytes.extend_from_slice(datagram);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn pop(&mut self, into: &mut [u8]) -> Option<usize> {
+        let start = self.start();
+        let end = self.ends.get(self.taken).copied()?;
+        let datagram = self.bytes.get(start..end).unwrap_or_default();
+        let len = datagram.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..len), datagram.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.taken += 1;
+        if self.is_empty() {
+            self.clear();
+        }
+        Some(len)
+    }
+}
+
+/// A bounded queue of datagrams between the sockets' readers and a component.
+#[derive(Debug)]
+pub(crate) struct ReceiveQueue {
+    inner: Mutex<Inner>,
+    /// Bytes, see [`OVERHEAD`].
+    limit: usize,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    datagrams: ReceiveBatch,
+    closed: bool,
+    /// The receiver that waits; more than one is rare.
+    waker: Option<Waker>,
+    more_wakers: Vec<Waker>,
+}
+
+/// The queue, locked by a reader that has a batch for it.
+pub(crate) struct Push<'a> {
+    queue: &'a ReceiveQueue,
+    inner: MutexGuard<'a, Inner>,
+}
+
+impl ReceiveQueue {
+    /// A queue that holds up to `limit` bytes, each datagram counted with 32
+    /// more than it has.
+    pub(crate) fn new(limit: usize) -> Self {
+        ReceiveQueue { inner: Mutex::default(), limit, dropped: AtomicU64::new(0) }
+    }
+
+    /// Begins a batch.
+    pub(crate) fn lock(&self) -> Push<'_> {
+        Push { queue: self, inner: self.inner.lock() }
+    }
+
+    /// Datagrams that were dropped because the queue was full.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Takes the oldest datagram: its length, cut to that of `into`.
+    pub(crate) fn try_pop(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut inner = self.inner.lock();
+        match inner.datagrams.pop(into) {
+            Some(len) => Ok(len),
+            None => Err(inner.nothing()),
+        }
+    }
+
+    /// [`ReceiveQueue::try_pop`] that waits.
+    pub(crate) fn poll_pop(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = self.inner.lock();
+        match inner.datagrams.pop(into) {
+            Some(len) => Poll::Ready(Ok(len)),
+            None => inner.wait(cx),
+        }
+    }
+
+    /// Takes everything at once.
+    pub(crate) fn try_swap(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
+        let mut inner = self.inner.lock();
+        match inner.swap(batch) {
+            Some(count) => Ok(count),
+            None => Err(inner.nothing()),
+        }
+    }
+
+    /// [`ReceiveQueue::try_swap`] that waits.
+    pub(crate) fn poll_swap(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut ReceiveBatch,
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = self.inner.lock();
+        match inner.swap(batch) {
+            Some(count) => Poll::Ready(Ok(count)),
+            None => inner.wait(cx),
+        }
+    }
+
+    /// Lets receivers take what is left, and then gives them an error.
+    pub(crate) fn close(&self) {
+        let mut push = self.lock();
+        push.inner.closed = true;
+        push.wake();
+    }
+}
+
+impl Inner {
+    fn swap(&mut self, batch: &mut ReceiveBatch) -> Option<usize> {
+        batch.clear();
+        if self.datagrams.is_empty() {
+            return None;
+        }
+        std::mem::swap(&mut self.datagrams, batch);
+        Some(batch.len())
+    }
+
+    fn nothing(&self) -> io::Error {
+        if self.closed { closed() } else { io::ErrorKind::WouldBlock.into() }
+    }
+
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<io::Result<T>> {
+        if self.closed {
+            return Poll::Ready(Err(closed()));
+        }
+        let mut waiting = self.waker.iter().chain(&self.more_wakers);
+        if !waiting.any(|waker| waker.will_wake(cx.waker())) {
+            match &mut self.waker {
+                empty @ None => *empty = Some(cx.waker().clone()),
+                Some(_) => self.more_wakers.push(cx.waker().clone()),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Push<'_> {
+    /// Adds a datagram, or counts it as dropped if there is no room.
+    pub(crate) fn push(&mut self, datagram: &[u8]) {
+        let Inner { datagrams, closed, .. } = &mut *self.inner;
+        if *closed || datagrams.cost() + datagram.len() + OVERHEAD > self.queue.limit {
+            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            datagrams.push(datagram);
+        }
+    }
+
+    /// Ends the batch and wakes who waits for it.
+    pub(crate) fn wake(mut self) {
+        let waker = self.inner.waker.take();
+        let more = std::mem::take(&mut self.inner.more_wakers);
+        drop(self);
+        waker.into_iter().chain(more).for_each(Waker::wake);
+    }
+}
+
+/// The error of an operation on a connection whose agent was closed.
+pub(crate) fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the agent was closed")
+}
+
+#[cfg(test)]
+mod tests;

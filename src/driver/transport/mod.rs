@@ -1,0 +1,10 @@
+//! Sockets. This folder is the only place of the crate that binds them; all
+//! else asks it and moves datagrams through [`UdpSocket`].
+
+mod bind;
+mod received;
+mod udp;
+
+pub(crate) use bind::{BindOptions, bind_udp};
+pub(crate) use received::{Received, with_buffers};
+pub(crate) use udp::{Drained, UdpSocket};

@@ -1,0 +1,336 @@
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use quinn_udp::{BATCH_SIZE, UdpSockRef, UdpSocketState};
+use socket2::SockRef;
+use tokio::io::Interest;
+
+use super::Received;
+use crate::net;
+
+/// How many plain receives one wake makes before others get their turn.
+const PLAIN_RECEIVES: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
+
+/// How many errors in a row a wake reads past. ICMP errors stand in the
+/// receive queue of some systems, one for each datagram that was refused.
+const ERRORS: usize = 64;
+
+/// The largest UDP payload over IPv4, and with it of one batch to the kernel.
+const MAX_PAYLOAD: usize = 65_507;
+
+/// A UDP socket that starts with plain receives and switches, for good, to
+/// batches of glued datagrams (GRO) when that pays or is asked for: for one
+/// datagram at a time the batch call is the slower one.
+#[derive(Debug)]
+pub(crate) struct UdpSocket {
+    io: tokio::net::UdpSocket,
+    local: SocketAddr,
+    /// The interface of a link-local address. Elsewhere in the crate addresses
+    /// carry no scope: within one socket there is only this one.
+    scope: u32,
+    /// Present once batches are on.
+    batches: OnceLock<UdpSocketState>,
+    /// Held over a plain receive, so that the kernel does not begin to glue
+    /// datagrams together in the middle of one.
+    plain: Mutex<()>,
+}
+
+/// Whether a look at the socket took everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Nothing is left, and the readiness is cleared.
+    Yes,
+    /// There may be more.
+    No,
+}
+
+impl UdpSocket {
+    pub(super) fn new(io: tokio::net::UdpSocket) -> io::Result<Self> {
+        let address = io.local_addr()?;
+        let scope = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
+        let local = without_scope(address, scope);
+        Ok(UdpSocket { io, local, scope, batches: OnceLock::new(), plain: Mutex::new(()) })
+    }
+
+    /// The address that it is bound to, without a scope.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends one datagram if the socket takes it now.
+    pub(crate) fn try_send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        self.io.try_send_to(datagram, self.with_scope(to)).map(drop)
+    }
+
+    /// Sends one datagram without asking whether the socket is known to be
+    /// writable: a new socket is not known to be until the runtime has looked
+    /// at it once, and checks do not wait for that.
+    pub(crate) fn send_now(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        SockRef::from(&self.io).send_to(datagram, &self.with_scope(to).into()).map(drop)
+    }
+
+    /// Sends `datagrams` cut into pieces of `size` bytes, the last perhaps
+    /// shorter, if the socket takes them now. Returns how many bytes of
+    /// `datagrams` were sent; always whole pieces.
+    pub(crate) fn try_send_batch(
+        &self,
+        to: SocketAddr,
+        datagrams: &[u8],
+        size: NonZeroUsize,
+    ) -> io::Result<usize> {
+        let state = self.batches()?;
+        let to = self.with_scope(to);
+        let mut sent = 0;
+        while sent < datagrams.len() {
+            // Asked each time: a send that fails may turn offloading off.
+            let pieces = state.max_gso_segments().min(MAX_PAYLOAD / size).max(1);
+            let rest = datagrams.get(sent..).unwrap_or_default();
+            let contents = rest.get(..pieces * size.get()).unwrap_or(rest);
+            match self.send_glued(state, to, contents, size) {
+                Ok(()) => sent += contents.len(),
+                Err(_) if pieces > 1 && state.max_gso_segments() == 1 => {}
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    fn send_glued(
+        &self,
+        state: &UdpSocketState,
+        destination: SocketAddr,
+        contents: &[u8],
+        size: NonZeroUsize,
+    ) -> io::Result<()> {
+        let transmit = quinn_udp::Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size: Some(size.get()),
+            src_ip: None,
+        };
+        let socket = UdpSockRef::from(&self.io);
+        self.io.try_io(Interest::WRITABLE, || state.try_send(socket, &transmit))
+    }
+
+    /// Waits until the socket may take a datagram.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// [`UdpSocket::writable`] for `poll` functions; wakes the last caller.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_send_ready(cx)
+    }
+
+    /// Waits until something may have arrived.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Replaces what is in `received` by what has arrived, in one batch or a
+    /// few plain receives.
+    ///
+    /// # Errors
+    ///
+    /// The socket gave nothing but errors.
+    pub(crate) fn receive(&self, received: &mut Received) -> io::Result<Drained> {
+        received.clear();
+        if self.batches.get().is_none() {
+            match self.receive_plain(received) {
+                Ok(Drained::No) if received.is_empty() => {}
+                result => return result,
+            }
+        }
+        match self.batches.get() {
+            Some(state) => self.receive_batch(state, received),
+            None => Ok(Drained::No),
+        }
+    }
+
+    /// The source of a datagram, in the form in which the crate compares
+    /// addresses.
+    pub(crate) fn source(&self, from: SocketAddr) -> SocketAddr {
+        without_scope(from, self.scope)
+    }
+
+    /// Switches to batches, for good.
+    pub(crate) fn use_batches(&self) -> io::Result<()> {
+        self.batches().map(drop)
+    }
+
+    fn batches(&self) -> io::Result<&UdpSocketState> {
+        if let Some(state) = self.batches.get() {
+            return Ok(state);
+        }
+        let _no_plain_receive = self.plain.lock();
+        if self.batches.get().is_none() {
+            let state = UdpSocketState::new(UdpSockRef::from(&self.io))?;
+            let _ = self.batches.set(state);
+        }
+        self.batches.get().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    fn receive_plain(&self, received: &mut Received) -> io::Result<Drained> {
+        let mut errors = 0;
+        while received.filled() < PLAIN_RECEIVES {
+            let guard = self.plain.lock();
+            if self.batches.get().is_some() {
+                return Ok(Drained::No);
+            }
+            let result = received.push(|slot| self.io.try_recv_from(slot));
+            drop(guard);
+            match result {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Drained::Yes),
+                Err(error) if errors == ERRORS => return Err(error),
+                Err(_) => errors += 1,
+            }
+        }
+        Ok(Drained::No)
+    }
+
+    fn receive_batch(
+        &self,
+        state: &UdpSocketState,
+        received: &mut Received,
+    ) -> io::Result<Drained> {
+        for errors in 0.. {
+            let result = self.io.try_io(Interest::READABLE, || {
+                received.fill(|slots, meta| state.recv((&self.io).into(), slots, meta))?;
+                // A batch that is not full has emptied the socket. Saying so in
+                // here clears the readiness without a call that only fails, and
+                // not the readiness of what comes after.
+                let full = received.filled() == BATCH_SIZE;
+                if full { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            });
+            match result {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Drained::Yes),
+                Err(error) if errors == ERRORS => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(Drained::No)
+    }
+
+    fn with_scope(&self, to: SocketAddr) -> SocketAddr {
+        match to {
+            SocketAddr::V6(mut v6) if net::is_link_local_v6(to.ip()) && v6.scope_id() == 0 => {
+                v6.set_scope_id(self.scope);
+                v6.into()
+            }
+            _ => to,
+        }
+    }
+}
+
+fn without_scope(address: SocketAddr, scope: u32) -> SocketAddr {
+    match net::canonical(address) {
+        SocketAddr::V6(mut v6) if v6.scope_id() == scope => {
+            v6.set_scope_id(0);
+            v6.into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use super::super::{BindOptions, bind_udp, with_buffers};
+    use super::*;
+
+    fn bound(ip: impl Into<IpAddr>) -> UdpSocket {
+        bind_udp(ip.into(), 0, &BindOptions::default()).unwrap()
+    }
+
+    /// Receives until `count` datagrams have come.
+    async fn take(socket: &UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            socket.readable().await.unwrap();
+            with_buffers(|received| {
+                socket.receive(received).unwrap();
+                let owned = |(from, bytes): (_, &[u8])| (socket.source(from), bytes.to_vec());
+                all.extend(received.iter().map(owned));
+            });
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn datagrams_pass_plain_and_in_batches() {
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let (a, b) = (bound(ip), bound(ip));
+            for batches in [false, true] {
+                if batches {
+                    b.use_batches().unwrap();
+                }
+                let sent: [&[u8]; 4] = [b"one", b"", b"three", &[7; 9_000]];
+                for datagram in sent {
+                    a.send_now(b.local(), datagram).unwrap();
+                }
+                let expected: Vec<_> = sent.map(|bytes| (a.local(), bytes.to_vec())).into();
+                assert_eq!(take(&b, 4).await, expected, "batches: {batches}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_arrives_as_its_pieces() {
+        let (a, b) = (bound(Ipv4Addr::LOCALHOST), bound(Ipv4Addr::LOCALHOST));
+        let contents: Vec<u8> = (0..54 * 1_200 + 17).map(|n| (n / 1_200) as u8).collect();
+        a.writable().await.unwrap();
+        let size = NonZeroUsize::new(1_200).unwrap();
+        for batches in [false, true] {
+            if batches {
+                b.use_batches().unwrap();
+            }
+            assert_eq!(a.try_send_batch(b.local(), &contents, size).unwrap(), contents.len());
+            let pieces: Vec<_> = take(&b, 55).await.into_iter().map(|(_, bytes)| bytes).collect();
+            assert!(pieces.iter().eq(contents.chunks(1_200)), "batches: {batches}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_with_pieces_that_are_too_long_is_an_error() {
+        let (a, b) = (bound(Ipv4Addr::LOCALHOST), bound(Ipv4Addr::LOCALHOST));
+        a.writable().await.unwrap();
+        let size = NonZeroUsize::new(65_508).unwrap();
+        let error = a.try_send_batch(b.local(), &[0; 65_508], size).unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn an_emptied_socket_is_not_ready_and_wakes_again() {
+        let (a, b) = (bound(Ipv4Addr::LOCALHOST), bound(Ipv4Addr::LOCALHOST));
+        b.use_batches().unwrap();
+        for round in 0..3_u8 {
+            a.send_now(b.local(), &[round]).unwrap();
+            b.readable().await.unwrap();
+            with_buffers(|received| {
+                assert_eq!(b.receive(received).unwrap(), Drained::Yes);
+                assert!(received.iter().eq([(a.local(), &[round][..])]));
+                assert_eq!(b.receive(received).unwrap(), Drained::Yes);
+                assert!(received.is_empty());
+            });
+        }
+    }
+
+    #[test]
+    fn the_scope_stays_at_the_socket() {
+        let scoped = "[fe80::1%7]:9".parse().unwrap();
+        assert_eq!(without_scope(scoped, 7), "[fe80::1]:9".parse().unwrap());
+        assert_eq!(without_scope(scoped, 8), scoped);
+    }
+}
