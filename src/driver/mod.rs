@@ -1,4 +1,8 @@
 //! The driver.
 
+mod interfaces;
 mod receive;
+mod router;
+mod socket;
 mod transport;
+mod uri;

@@ -1,0 +1,162 @@
+//! The addresses of this machine.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+
+use if_addrs::{IfAddr, IfOperStatus, Interface};
+
+use crate::agent::LocalAddress;
+
+/// Which addresses of the machine an agent may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// Only these interfaces; all if empty.
+    pub(crate) interfaces: Vec<Box<str>>,
+    /// Only these addresses; all if empty.
+    pub(crate) ips: Vec<IpAddr>,
+}
+
+/// The addresses of this machine that pass the filter. An address that the
+/// filter names and no interface has stays in the list: that it can not be
+/// bound is then reported like any other failure.
+///
+/// # Errors
+///
+/// The system does not tell its interfaces.
+pub(crate) fn local_addresses(filter: &Filter) -> io::Result<Vec<LocalAddress>> {
+    let flags = ipv6_flags();
+    let interfaces = if_addrs::get_if_addrs()?;
+    Ok(select(interfaces.into_iter().map(|i| local_address(i, &flags)), filter))
+}
+
+fn select(
+    addresses: impl Iterator<Item = (LocalAddress, bool)>,
+    filter: &Filter,
+) -> Vec<LocalAddress> {
+    let mut selected = Vec::new();
+    for (address, up) in addresses {
+        let named = filter.interfaces.is_empty() || filter.interfaces.contains(&address.interface);
+        let chosen = if filter.ips.is_empty() { up } else { filter.ips.contains(&address.ip) };
+        if named && chosen {
+            selected.push(address);
+        }
+    }
+    for &ip in &filter.ips {
+        if filter.interfaces.is_empty() && !selected.iter().any(|address| address.ip == ip) {
+            selected.push(LocalAddress {
+                ip,
+                interface: "".into(),
+                index: 0,
+                prefix: None,
+                temporary: None,
+                deprecated: None,
+            });
+        }
+    }
+    selected
+}
+
+/// The address, and whether its interface is not known to be down.
+fn local_address(interface: Interface, flags: &Ipv6Flags) -> (LocalAddress, bool) {
+    let (prefix, flags) = match &interface.addr {
+        IfAddr::V4(v4) => (v4.prefixlen, None),
+        IfAddr::V6(v6) => (v6.prefixlen, flags.get(&(v6.ip, interface.index.unwrap_or(0)))),
+    };
+    let is_set = |bit| flags.map(|flags| flags & bit != 0);
+    let down = matches!(
+        interface.oper_status,
+        IfOperStatus::Down | IfOperStatus::NotPresent | IfOperStatus::LowerLayerDown
+    );
+    let address = LocalAddress {
+        ip: interface.ip(),
+        index: interface.index.unwrap_or(0),
+        interface: interface.name.into(),
+        prefix: Some(prefix),
+        temporary: is_set(IFA_F_TEMPORARY),
+        deprecated: is_set(IFA_F_DEPRECATED),
+    };
+    (address, !down)
+}
+
+/// `IFA_F_TEMPORARY` of linux/if_addr.h.
+const IFA_F_TEMPORARY: u32 = 0x01;
+/// `IFA_F_DEPRECATED` of linux/if_addr.h.
+const IFA_F_DEPRECATED: u32 = 0x20;
+
+/// The flags of each IPv6 address and interface index.
+type Ipv6Flags = BTreeMap<(Ipv6Addr, u32), u32>;
+
+/// Empty where the system has no such file: then the flags are unknown.
+fn ipv6_flags() -> Ipv6Flags {
+    let text = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    text.lines().filter_map(parse_if_inet6).collect()
+}
+
+/// A line of /proc/net/if_inet6: address, interface index, prefix length,
+/// scope and flags, all in hexadecimal, and the name.
+fn parse_if_inet6(line: &str) -> Option<((Ipv6Addr, u32), u32)> {
+    let mut fields = line.split_ascii_whitespace();
+    let address = u128::from_str_radix(fields.next()?, 16).ok()?;
+    let index = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let flags = u32::from_str_radix(fields.nth(2)?, 16).ok()?;
+    Some(((Ipv6Addr::from_bits(address), index), flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn if_inet6_is_read() {
+        let line = "fd000000000000000000000000000002 04 40 00 21     eth0";
+        let key = ("fd00::2".parse().unwrap(), 4);
+        assert_eq!(parse_if_inet6(line), Some((key, IFA_F_TEMPORARY | IFA_F_DEPRECATED)));
+        for bad in ["", "xyz 04 40 00 21 eth0", "00000000000000000000000000000001 01 80"] {
+            assert_eq!(parse_if_inet6(bad), None);
+        }
+    }
+
+    #[test]
+    fn this_machine_has_a_loopback_address() {
+        let all = local_addresses(&Filter::default()).unwrap();
+        let loopback = all.iter().find(|address| address.ip.is_loopback()).unwrap();
+        assert_ne!(loopback.index, 0);
+        assert!(!loopback.interface.is_empty());
+    }
+
+    fn address(ip: &str, interface: &str) -> LocalAddress {
+        LocalAddress {
+            ip: ip.parse().unwrap(),
+            interface: interface.into(),
+            index: 1,
+            prefix: Some(24),
+            temporary: None,
+            deprecated: None,
+        }
+    }
+
+    #[test]
+    fn filters_select() {
+        let machine = [
+            (address("127.0.0.1", "lo"), true),
+            (address("192.0.2.1", "eth0"), true),
+            (address("198.51.100.1", "eth1"), false),
+        ];
+        let select = |interfaces: &[&str], ips: &[&str]| -> Vec<String> {
+            let filter = Filter {
+                interfaces: interfaces.iter().map(|&name| name.into()).collect(),
+                ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+            };
+            let selected = super::select(machine.iter().cloned(), &filter);
+            selected.iter().map(|address| format!("{}%{}", address.ip, address.interface)).collect()
+        };
+        assert_eq!(select(&[], &[]), ["127.0.0.1%lo", "192.0.2.1%eth0"]);
+        assert_eq!(select(&["eth0"], &[]), ["192.0.2.1%eth0"]);
+        assert_eq!(select(&["eth7"], &[]), [""; 0]);
+        assert_eq!(select(&[], &["127.0.0.1"]), ["127.0.0.1%lo"]);
+        assert_eq!(select(&[], &["198.51.100.1"]), ["198.51.100.1%eth1"]);
+        assert_eq!(select(&[], &["203.0.113.9"]), ["203.0.113.9%"]);
+        assert_eq!(select(&["eth0"], &["127.0.0.1"]), [""; 0]);
+    }
+}

@@ -1,0 +1,217 @@
+//! What arrives on a socket, and whom it is for. A socket may serve many
+//! agents, so the router belongs to the socket.
+//!
+//! STUN is for an agent's core; all else is application data, whatever its
+//! first byte, and reaches a component only from an address that passed a
+//! check (RFC 8445 §12: a path that was opened).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::receive::ReceiveQueue;
+use crate::agent::BaseId;
+use crate::stun::{self, Class, Message, TransactionId};
+
+/// Where STUN goes: an agent, seen by a router.
+pub(crate) trait Control: Send + Sync {
+    /// A STUN message arrived on the agent's `base`.
+    fn datagram(&self, base: BaseId, from: SocketAddr, bytes: &[u8]);
+}
+
+/// A member of a router: an agent's base on the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct MemberId(u64);
+
+/// Transactions that a router remembers for each member. Only the requests
+/// of the last 39.5 s can still be answered, and an agent has no more than
+/// its pairs' (RFC 8445 §6.1.2.5 proposes 100) under way at a time.
+const TRANSACTIONS: usize = 512;
+
+/// The routes of one socket.
+#[derive(Default)]
+pub(crate) struct Router {
+    routes: RwLock<Routes>,
+    unrouted: AtomicU64,
+}
+
+#[derive(Default)]
+struct Routes {
+    next: u64,
+    members: BTreeMap<MemberId, Member>,
+    fragments: HashMap<Box<str>, MemberId>,
+    transactions: HashMap<TransactionId, MemberId>,
+    paths: HashMap<SocketAddr, Path>,
+}
+
+struct Member {
+    base: BaseId,
+    fragment: Box<str>,
+    /// STUN servers, which need not send FINGERPRINT.
+    servers: Vec<SocketAddr>,
+    sent: VecDeque<TransactionId>,
+    control: Arc<dyn Control>,
+}
+
+struct Path {
+    member: MemberId,
+    queue: Arc<ReceiveQueue>,
+}
+
+/// Whom a datagram is for.
+enum Recipient {
+    Control(Arc<dyn Control>, BaseId),
+    Queue(Arc<ReceiveQueue>),
+    Nobody,
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("unrouted", &self.unrouted).finish_non_exhaustive()
+    }
+}
+
+impl Router {
+    /// Adds an agent's base. `fragment` is the username fragment with which
+    /// its peer addresses it.
+    pub(crate) fn join(&self, base: BaseId, fragment: &str, control: Arc<dyn Control>) -> MemberId {
+        let mut routes = self.routes.write();
+        let id = MemberId(routes.next);
+        routes.next += 1;
+        let member = Member {
+            base,
+            fragment: fragment.into(),
+            servers: Vec::new(),
+            sent: VecDeque::new(),
+            control,
+        };
+        routes.fragments.insert(fragment.into(), id);
+        routes.members.insert(id, member);
+        id
+    }
+
+    /// Removes it, with all that leads to it.
+    pub(crate) fn leave(&self, id: MemberId) {
+        let mut routes = self.routes.write();
+        let Some(member) = routes.members.remove(&id) else { return };
+        if routes.fragments.get(&member.fragment) == Some(&id) {
+            routes.fragments.remove(&member.fragment);
+        }
+        routes.transactions.retain(|_, member| *member != id);
+        routes.paths.retain(|_, path| path.member != id);
+    }
+
+    /// Whether the fragment is in use: two bases of one stream on one socket
+    /// could not be told apart.
+    pub(crate) fn knows(&self, fragment: &str) -> bool {
+        self.routes.read().fragments.contains_key(fragment)
+    }
+
+    /// Names STUN servers of the member, beside those that it has.
+    pub(crate) fn add_servers(&self, id: MemberId, addresses: &[SocketAddr]) {
+        if let Some(member) = self.routes.write().members.get_mut(&id) {
+            member.servers.extend_from_slice(addresses);
+        }
+    }
+
+    /// Datagrams from `from` belong to the member's component from now on.
+    pub(crate) fn open_path(&self, id: MemberId, from: SocketAddr, queue: Arc<ReceiveQueue>) {
+        self.routes.write().paths.insert(from, Path { member: id, queue });
+    }
+
+    /// Datagrams from `from` belong to nobody again.
+    pub(crate) fn close_path(&self, id: MemberId, from: SocketAddr) {
+        let mut routes = self.routes.write();
+        if routes.paths.get(&from).is_some_and(|path| path.member == id) {
+            routes.paths.remove(&from);
+        }
+    }
+
+    /// Notes a message that the member sends, so that its answer finds back.
+    pub(crate) fn sent(&self, id: MemberId, message: &[u8]) {
+        let is_request = matches!(message, [kind, low, ..] if kind & 1 == 0 && low & 0x10 == 0);
+        let transaction = message.get(8..20).and_then(|id| id.try_into().ok()).map(TransactionId);
+        let (true, Some(transaction)) = (is_request, transaction) else { return };
+        let routes = &mut *self.routes.write();
+        let Some(member) = routes.members.get_mut(&id) else { return };
+        if routes.transactions.insert(transaction, id).is_none() {
+            member.sent.push_back(transaction);
+        }
+        if member.sent.len() > TRANSACTIONS {
+            let oldest = member.sent.pop_front();
+            oldest.map(|oldest| routes.transactions.remove(&oldest));
+        }
+    }
+
+    /// Datagrams that were for nobody.
+    pub(crate) fn unrouted(&self) -> u64 {
+        self.unrouted.load(Ordering::Relaxed)
+    }
+
+    /// Takes each datagram where it belongs: data into the receive queues,
+    /// with one lock and one wake for neighbours of the same queue.
+    pub(crate) fn route<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
+        let mut datagrams = datagrams.peekable();
+        while let Some((from, bytes)) = datagrams.next() {
+            match self.recipient(from, bytes) {
+                Recipient::Control(control, base) => control.datagram(base, from, bytes),
+                Recipient::Nobody => {
+                    self.unrouted.fetch_add(1, Ordering::Relaxed);
+                }
+                Recipient::Queue(queue) => {
+                    let mut push = queue.lock();
+                    push.push(bytes);
+                    let same = |next: &(SocketAddr, &[u8])| {
+                        next.0 == from && !stun::looks_like_stun(next.1)
+                    };
+                    while let Some((_, bytes)) = datagrams.next_if(same) {
+                        push.push(bytes);
+                    }
+                    push.wake();
+                }
+            }
+        }
+    }
+
+    fn recipient(&self, from: SocketAddr, bytes: &[u8]) -> Recipient {
+        let routes = self.routes.read();
+        if stun::looks_like_stun(bytes) {
+            let from_peer = stun::is_stun_with_fingerprint(bytes);
+            let member = routes.member_for(from, bytes);
+            // Without FINGERPRINT it is STUN only if it comes from a server.
+            match member {
+                Some(m) if from_peer || m.servers.contains(&from) => {
+                    return Recipient::Control(m.control.clone(), m.base);
+                }
+                None if from_peer => return Recipient::Nobody,
+                _ => {}
+            }
+        }
+        match routes.paths.get(&from) {
+            Some(path) => Recipient::Queue(path.queue.clone()),
+            None => Recipient::Nobody,
+        }
+    }
+}
+
+impl Routes {
+    fn member_for(&self, from: SocketAddr, bytes: &[u8]) -> Option<&Member> {
+        if self.members.len() == 1 {
+            return self.members.values().next();
+        }
+        let message = Message::parse(bytes).ok()?;
+        let id = match message.class() {
+            Class::Request => self.fragments.get(message.username()?.split(':').next()?)?,
+            Class::Success | Class::Error => self.transactions.get(&message.transaction_id())?,
+            Class::Indication => &self.paths.get(&from)?.member,
+        };
+        self.members.get(id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

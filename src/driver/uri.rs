@@ -1,0 +1,151 @@
+//! `stun:` URIs (RFC 7064).
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use crate::agent::StunServer;
+
+/// The port of a `stun:` URI that names none (RFC 7064 §3.2, RFC 8489 §8.1).
+const DEFAULT_PORT: u16 = 3478;
+
+/// Why a text is no URI of a STUN server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{uri:?} is not a STUN server: {rule}")]
+pub struct UriError {
+    uri: Box<str>,
+    rule: UriRule,
+}
+
+impl UriError {
+    /// The rule that it breaks.
+    pub fn rule(&self) -> UriRule {
+        self.rule
+    }
+}
+
+/// The rules of a `stun:` URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UriRule {
+    /// The scheme comes first.
+    #[error("it has to start with `stun:` (RFC 7064 §3.1)")]
+    Scheme,
+    /// Only UDP is supported.
+    #[error("only STUN over UDP is supported, without TLS and `?transport=`")]
+    Transport,
+    /// The host is a name, an IPv4 address or an IPv6 address in brackets.
+    #[error("the host is a name, an IPv4 address or an IPv6 address in brackets (RFC 7064 §3.1)")]
+    Host,
+    /// The port is a number.
+    #[error("the port is a number from 1 to 65535 (RFC 7064 §3.1)")]
+    Port,
+}
+
+impl FromStr for StunServer {
+    type Err = UriError;
+
+    /// Reads `stun:host`, `stun:host:port` or `stun:[address]:port`.
+    fn from_str(uri: &str) -> Result<Self, UriError> {
+        parse(uri).map_err(|rule| UriError { uri: uri.into(), rule })
+    }
+}
+
+fn parse(uri: &str) -> Result<StunServer, UriRule> {
+    let (scheme, rest) = uri.split_once(':').ok_or(UriRule::Scheme)?;
+    if scheme.eq_ignore_ascii_case("stuns") {
+        return Err(UriRule::Transport);
+    }
+    if !scheme.eq_ignore_ascii_case("stun") {
+        return Err(UriRule::Scheme);
+    }
+    let rest = match rest.split_once('?') {
+        None => rest,
+        Some((rest, "transport=udp")) => rest,
+        Some(_) => return Err(UriRule::Transport),
+    };
+    let (host, port, ip) = host_and_port(rest)?;
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(digits) => parse_port(digits).ok_or(UriRule::Port)?,
+    };
+    let address = ip.map(|ip| SocketAddr::new(ip, port));
+    Ok(StunServer { uri: uri.into(), host: host.into(), port, address })
+}
+
+fn host_and_port(rest: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), UriRule> {
+    if let Some(rest) = rest.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or(UriRule::Host)?;
+        let ip: Ipv6Addr = host.parse().map_err(|_| UriRule::Host)?;
+        let port = match after.strip_prefix(':') {
+            None if after.is_empty() => None,
+            None => return Err(UriRule::Host),
+            port => port,
+        };
+        return Ok((host, port, Some(ip.into())));
+    }
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (rest, None),
+    };
+    // An IPv6 address without brackets ends up here with a colon in its "port".
+    let is_name_char = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    let is_host = !host.is_empty() && host.len() <= 255 && host.bytes().all(is_name_char);
+    if !is_host || port.is_some_and(|port| port.contains(':')) {
+        return Err(UriRule::Host);
+    }
+    Ok((host, port, host.parse().ok()))
+}
+
+fn parse_port(digits: &str) -> Option<u16> {
+    let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten().filter(|&port| port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_are_read() {
+        for (uri, host, port, address) in [
+            ("stun:stun.example.org", "stun.example.org", 3478, None),
+            ("STUN:a-b.example:19302", "a-b.example", 19302, None),
+            ("stun:192.0.2.1:5", "192.0.2.1", 5, Some("192.0.2.1:5")),
+            ("stun:192.0.2.1?transport=udp", "192.0.2.1", 3478, Some("192.0.2.1:3478")),
+            ("stun:[2001:db8::1]", "2001:db8::1", 3478, Some("[2001:db8::1]:3478")),
+            ("stun:[::1]:65535", "::1", 65535, Some("[::1]:65535")),
+        ] {
+            let server: StunServer = uri.parse().unwrap();
+            let address = address.map(|address| address.parse().unwrap());
+            let expected = StunServer { uri: uri.into(), host: host.into(), port, address };
+            assert_eq!(server, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_uri_names_its_rule() {
+        for (uri, rule) in [
+            ("", UriRule::Scheme),
+            ("stun.example.org:3478", UriRule::Scheme),
+            ("turn:example.org", UriRule::Scheme),
+            ("stuns:example.org", UriRule::Transport),
+            ("stun:example.org?transport=tcp", UriRule::Transport),
+            ("stun:", UriRule::Host),
+            ("stun::3478", UriRule::Host),
+            ("stun:user@example.org", UriRule::Host),
+            ("stun:a b", UriRule::Host),
+            ("stun:2001:db8::1", UriRule::Host),
+            ("stun:[2001:db8::1", UriRule::Host),
+            ("stun:[192.0.2.1]", UriRule::Host),
+            ("stun:[::1]x", UriRule::Host),
+            ("stun:example.org:", UriRule::Port),
+            ("stun:example.org:0", UriRule::Port),
+            ("stun:example.org:+1", UriRule::Port),
+            ("stun:example.org:65536", UriRule::Port),
+        ] {
+            let error = uri.parse::<StunServer>().unwrap_err();
+            assert_eq!(error.rule(), rule, "{uri}");
+            assert!(error.to_string().contains(uri));
+        }
+    }
+}
