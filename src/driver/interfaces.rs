@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use if_addrs::{IfAddr, IfOperStatus, Interface};
 
 use crate::agent::LocalAddress;
+use crate::net::Family;
 
 /// Which addresses of the machine an agent may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,21 @@ pub(crate) fn local_addresses(filter: &Filter) -> io::Result<Vec<LocalAddress>> 
     let interfaces = if_addrs::get_if_addrs()?;
     Ok(select(interfaces.into_iter().map(|i| local_address(i, &flags)), filter))
 }
+
+/// The largest UDP payload that leaves the interface in one packet, where
+/// the system says it.
+pub(crate) fn max_payload(interface: &str, family: Family) -> Option<usize> {
+    let mtu = std::fs::read_to_string(format!("/sys/class/net/{interface}/mtu")).ok()?;
+    let mtu: usize = mtu.trim().parse().ok()?;
+    let (ip_header, largest) = match family {
+        Family::V4 => (20, u16::MAX as usize - 20 - UDP_HEADER),
+        Family::V6 => (40, u16::MAX as usize - UDP_HEADER),
+    };
+    Some(mtu.checked_sub(ip_header + UDP_HEADER)?.min(largest))
+}
+
+/// RFC 768.
+const UDP_HEADER: usize = 8;
 
 fn select(
     addresses: impl Iterator<Item = (LocalAddress, bool)>,
@@ -123,6 +139,14 @@ mod tests {
         let loopback = all.iter().find(|address| address.ip.is_loopback()).unwrap();
         assert_ne!(loopback.index, 0);
         assert!(!loopback.interface.is_empty());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_loopback_interface_takes_large_datagrams() {
+        assert_eq!(max_payload("lo", Family::V4), Some(65_507));
+        assert_eq!(max_payload("lo", Family::V6), Some(65_488));
+        assert_eq!(max_payload("no such interface", Family::V4), None);
     }
 
     fn address(ip: &str, interface: &str) -> LocalAddress {

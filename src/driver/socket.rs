@@ -1,20 +1,22 @@
 //! A socket with its reader: one task that routes what arrives.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::router::Router;
 use super::transport::{BindOptions, Drained, UdpSocket, bind_udp, with_buffers};
 
 /// Wakes that took as much as a wake may, after which a socket switches to
 /// batches.
-const FULL_WAKES: u32 = 4;
+const FULL_WAKES: u64 = 4;
 
 /// How long a reader rests when its socket gives nothing but errors.
 const REST: Duration = Duration::from_millis(100);
@@ -25,21 +27,23 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) struct Socket {
     io: Arc<UdpSocket>,
     router: Arc<Router>,
-    reader: AbortHandle,
+    /// Datagrams that need fragments passed: batches would end that.
+    keep_plain: Arc<AtomicBool>,
+    /// `None` once somebody waits for its end.
+    reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Socket {
     /// Binds a socket and starts its reader, in the runtime that the caller
     /// is in.
-    pub(crate) fn bind(
-        ip: std::net::IpAddr,
-        scope: u32,
-        options: &BindOptions,
-    ) -> io::Result<Self> {
+    pub(crate) fn bind(ip: IpAddr, scope: u32, options: &BindOptions) -> io::Result<Self> {
         let io = Arc::new(bind_udp(ip, scope, options)?);
         let router = Arc::new(Router::default());
-        let reader = tokio::spawn(read(io.clone(), router.clone())).abort_handle();
-        Ok(Socket { io, router, reader })
+        let keep_plain = Arc::new(AtomicBool::new(false));
+        let reader =
+            Reader { io: io.clone(), router: router.clone(), keep_plain: keep_plain.clone() };
+        let reader = Mutex::new(Some(tokio::spawn(reader.run())));
+        Ok(Socket { io, router, keep_plain, reader })
     }
 
     /// The address that it is bound to.
@@ -53,41 +57,70 @@ impl Socket {
     }
 
     /// Its routes.
-    pub(crate) fn router(&self) -> &Arc<Router> {
+    pub(crate) fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// Does not switch to batches for load alone: they forbid fragments.
+    pub(crate) fn keep_plain(&self) {
+        self.keep_plain.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the reader and waits until it is gone.
+    pub(crate) async fn stop(&self) {
+        let reader = self.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.abort();
+            // An error is what aborting leads to.
+            let _ = reader.await;
+        }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.reader.abort();
+        if let Some(reader) = self.reader.get_mut() {
+            reader.abort();
+        }
     }
 }
 
-async fn read(io: Arc<UdpSocket>, router: Arc<Router>) {
-    let mut full_wakes = 0;
-    // An error here means that the runtime shuts down.
-    while io.readable().await.is_ok() {
-        let result = with_buffers(|received| {
-            let result = io.receive(received);
-            router.route(received.iter().map(|(from, bytes)| (io.source(from), bytes)));
-            result
-        });
-        match result {
-            Ok(Drained::Yes) => {}
-            Ok(Drained::No) => {
-                full_wakes += 1;
-                if full_wakes == FULL_WAKES {
-                    // Where the system has no batches, plain receives go on.
-                    let _ = io.use_batches();
+struct Reader {
+    io: Arc<UdpSocket>,
+    router: Arc<Router>,
+    keep_plain: Arc<AtomicBool>,
+}
+
+impl Reader {
+    async fn run(self) {
+        let mut full_wakes: u64 = 0;
+        // An error here means that the runtime shuts down.
+        while self.io.readable().await.is_ok() {
+            match self.receive() {
+                Ok(Drained::Yes) => {}
+                Ok(Drained::No) => {
+                    full_wakes += 1;
+                    if full_wakes == FULL_WAKES && !self.keep_plain.load(Ordering::Relaxed) {
+                        // Where the system has no batches, plain receives go on.
+                        let _ = self.io.use_batches();
+                    }
+                    Turn(false).await;
                 }
-                Turn(false).await;
-            }
-            Err(error) => {
-                tracing::debug!(local = %io.local(), %error, "the socket gives only errors");
-                tokio::time::sleep(REST).await;
+                Err(error) => {
+                    tracing::debug!(local = %self.io.local(), %error, "only errors arrive");
+                    tokio::time::sleep(REST).await;
+                }
             }
         }
+    }
+
+    fn receive(&self) -> io::Result<Drained> {
+        with_buffers(|received| {
+            let result = self.io.receive(received);
+            let datagrams = received.iter().map(|(from, bytes)| (self.io.source(from), bytes));
+            self.router.route(datagrams);
+            result
+        })
     }
 }
 

@@ -1,0 +1,336 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::AgentConfig;
+use super::connection::Connection;
+use super::drive::Shared;
+use super::error::AgentError;
+use crate::agent::{
+    Credentials, DropCounts, Event, LogRecord, PairReport, RemoteParameters, State, StreamId,
+};
+use crate::candidate::{Candidate, ComponentId};
+use crate::check::Role;
+
+/// An ICE agent on real sockets. A clone is another handle on the same agent;
+/// when the last handle is gone, [`Stream`]s and [`Connection`]s counted, every
+/// socket is closed and every task ends.
+///
+/// The calls that concern a stream are those of the agent's first stream
+/// ([`AgentConfig::components`] says how large it is); [`Agent::add_stream`]
+/// makes more.
+///
+/// # Example
+///
+/// ```no_run
+/// use floe::agent::{Event, RemoteParameters};
+/// use floe::candidate::ComponentId;
+/// use floe::check::Role;
+/// use floe::{Agent, AgentConfig};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = AgentConfig::new(Role::Controlling);
+/// config.ice.stun_servers.push("stun:stun.example.org".parse()?);
+/// let agent = Agent::new(config)?;
+///
+/// // Signal our credentials and candidates to the peer …
+/// println!("{:?}", agent.credentials());
+/// agent.gather()?;
+/// while let Some(event) = agent.next_event().await {
+///     match event {
+///         Event::Candidate { candidate, .. } => println!("{candidate}"),
+///         Event::EndOfCandidates { .. } => break,
+///         _ => {}
+///     }
+/// }
+/// // … and take the peer's.
+/// agent.set_remote(RemoteParameters::new("8hhY", "asd88fgpdd777uzjYhagZg"))?;
+/// agent.add_remote_candidate(&"candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host".parse()?)?;
+/// agent.end_of_remote_candidates()?;
+///
+/// agent.connected().await?;
+/// let connection = agent.connection(ComponentId::ONE).ok_or("no component 1")?;
+/// connection.send(b"hello").await?;
+/// let mut buffer = [0; 1_500];
+/// let length = connection.recv(&mut buffer).await?;
+/// println!("{:?}", &buffer[..length]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Agent {
+    handle: Arc<Handle>,
+    first: StreamId,
+}
+
+/// A data stream of an agent: credentials and candidates are its own.
+#[derive(Clone)]
+pub struct Stream {
+    handle: Arc<Handle>,
+    id: StreamId,
+}
+
+/// What an agent knows of its session, at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The state.
+    pub state: State,
+    /// The role; a conflict may have changed it.
+    pub role: Role,
+    /// Ta: what we offer, or the larger of both sides' once theirs is known.
+    pub pacing: Duration,
+    /// The candidate pairs of each stream, those that lost included.
+    pub pairs: Vec<(StreamId, Vec<PairReport>)>,
+    /// What was received and dropped by the core.
+    pub drops: DropCounts,
+    /// Datagrams that were dropped because they belong to no path.
+    pub unrouted: u64,
+    /// Datagrams that were dropped because nobody received them in time.
+    pub overflowed: u64,
+}
+
+/// What all handles on an agent share. The tasks do not hold it.
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        drop(self.shared.shut_down());
+    }
+}
+
+impl Agent {
+    /// Makes an agent with its first stream. Nothing is sent and no socket is
+    /// bound before [`Agent::gather`].
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::NoRuntime`] outside of a tokio runtime,
+    /// [`AgentError::NoRandomness`], and [`AgentError::Command`] for a number
+    /// of components out of 1 to 256.
+    pub fn new(config: AgentConfig) -> Result<Self, AgentError> {
+        let components = config.components;
+        let shared = Shared::start(config)?;
+        let handle = Arc::new(Handle { shared });
+        let first = handle.shared.add_stream(components)?;
+        Ok(Agent { handle, first })
+    }
+
+    /// The agent's first stream.
+    pub fn stream(&self) -> Stream {
+        Stream { handle: self.handle.clone(), id: self.first }
+    }
+
+    /// Adds a stream with components 1 to `components`; before
+    /// [`Agent::gather`].
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: too late, or a number of components out of 1
+    /// to 256.
+    pub fn add_stream(&self, components: u16) -> Result<Stream, AgentError> {
+        let id = self.handle.shared.add_stream(components)?;
+        Ok(Stream { handle: self.handle.clone(), id })
+    }
+
+    /// Lists the addresses of this machine, binds sockets to them and starts
+    /// to gather candidates, which come as [`Event::Candidate`]. Only the
+    /// first call counts.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Interfaces`], [`AgentError::Closed`].
+    pub fn gather(&self) -> Result<(), AgentError> {
+        self.handle.shared.gather()
+    }
+
+    /// The next event: candidates, candidate errors, states and selected
+    /// pairs, for all streams. `None` once the agent is closed and all events
+    /// were read. Where several tasks wait, each event goes to one of them.
+    ///
+    /// Events that are not read cost bounded memory: where many wait, those
+    /// that a later state or selected pair has overtaken are forgotten.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: an event that was not returned stays.
+    pub async fn next_event(&self) -> Option<Event> {
+        self.handle.shared.events.next().await
+    }
+
+    /// Waits until every component of every stream has a valid pair, so that
+    /// data may be sent ([`State::Connected`] or [`State::Completed`]).
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Failed`], [`AgentError::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn connected(&self) -> Result<(), AgentError> {
+        self.handle.shared.reached(&[State::Connected, State::Completed]).await
+    }
+
+    /// Waits until every component has its selected pair and checks have
+    /// ended ([`State::Completed`]).
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Failed`], [`AgentError::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn completed(&self) -> Result<(), AgentError> {
+        self.handle.shared.reached(&[State::Completed]).await
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.handle.shared.with_core(|core| core.state())
+    }
+
+    /// The role; a conflict may have changed it.
+    pub fn role(&self) -> Role {
+        self.handle.shared.with_core(|core| core.role())
+    }
+
+    /// Ta: what we offer, or the larger of both sides' once theirs is known.
+    pub fn pacing(&self) -> Duration {
+        self.handle.shared.with_core(|core| core.pacing())
+    }
+
+    /// Pairs and counters.
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.stats()
+    }
+
+    /// The records of what happened since the last call; empty unless
+    /// [`crate::agent::Config::log`] is set. Their times are durations since
+    /// a moment that all agents of the process share.
+    pub fn log_records(&self) -> Vec<LogRecord> {
+        let records =
+            |core: &mut crate::agent::Core| std::iter::from_fn(|| core.poll_log()).collect();
+        self.handle.shared.with_core(records)
+    }
+
+    /// Closes the agent for all handles: sockets are closed when it returns,
+    /// connections give errors, events end.
+    ///
+    /// # Cancel safety
+    ///
+    /// The agent is closed from the first poll on; only the wait for its
+    /// sockets is cancelled.
+    pub async fn close(&self) {
+        for socket in self.handle.shared.shut_down() {
+            socket.stop().await;
+        }
+    }
+
+    /// [`Stream::credentials`] of the first stream.
+    pub fn credentials(&self) -> Credentials {
+        self.handle.shared.credentials(self.first)
+    }
+
+    /// [`Stream::set_remote`] of the first stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::set_remote`].
+    pub fn set_remote(&self, parameters: RemoteParameters) -> Result<(), AgentError> {
+        self.handle.shared.set_remote(self.first, parameters)
+    }
+
+    /// [`Stream::add_remote_candidate`] of the first stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::add_remote_candidate`].
+    pub fn add_remote_candidate(&self, candidate: &Candidate) -> Result<(), AgentError> {
+        self.handle.shared.add_remote_candidate(self.first, candidate)
+    }
+
+    /// [`Stream::end_of_remote_candidates`] of the first stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::end_of_remote_candidates`].
+    pub fn end_of_remote_candidates(&self) -> Result<(), AgentError> {
+        self.handle.shared.end_of_remote_candidates(self.first)
+    }
+
+    /// [`Stream::connection`] of the first stream.
+    pub fn connection(&self, component: ComponentId) -> Option<Connection> {
+        connection(&self.handle, self.first, component)
+    }
+}
+
+impl Stream {
+    /// Its number.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Our credentials, to be signalled to the peer.
+    pub fn credentials(&self) -> Credentials {
+        self.handle.shared.credentials(self.id)
+    }
+
+    /// What the peer signalled of the stream: checks start. May be called
+    /// before or after candidates are added.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]; the session is as it was.
+    pub fn set_remote(&self, parameters: RemoteParameters) -> Result<(), AgentError> {
+        self.handle.shared.set_remote(self.id, parameters)
+    }
+
+    /// A candidate that the peer signalled.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: it was not taken; the session goes on.
+    pub fn add_remote_candidate(&self, candidate: &Candidate) -> Result<(), AgentError> {
+        self.handle.shared.add_remote_candidate(self.id, candidate)
+    }
+
+    /// The peer signals no more candidates of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: the agent is closed.
+    pub fn end_of_remote_candidates(&self) -> Result<(), AgentError> {
+        self.handle.shared.end_of_remote_candidates(self.id)
+    }
+
+    /// The connection of a component, if the stream has it. It can be had at
+    /// any time, and carries data once the component has a valid pair.
+    pub fn connection(&self, component: ComponentId) -> Option<Connection> {
+        connection(&self.handle, self.id, component)
+    }
+}
+
+fn connection(
+    handle: &Arc<Handle>,
+    stream: StreamId,
+    component: ComponentId,
+) -> Option<Connection> {
+    let component = handle.shared.component(stream, component)?;
+    Some(Connection::new(handle.clone(), component))
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("id", &self.id).finish_non_exhaustive()
+    }
+}

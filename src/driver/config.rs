@@ -1,0 +1,108 @@
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::socket::Socket;
+use super::transport::BindOptions;
+use crate::agent::Config;
+use crate::check::Role;
+use crate::rng::Seed;
+use crate::timer::Pacer;
+
+/// The settings of an [`Agent`](super::Agent): those of the core, and what
+/// only the driver needs. [`AgentConfig::new`] gives the defaults.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AgentConfig {
+    /// The settings of the core.
+    pub ice: Config,
+    /// The number of components of the first stream, 1 to 256. Default 1.
+    pub components: u16,
+    /// Use only these addresses of the machine; all if empty. One that the
+    /// machine does not have is reported and skipped.
+    pub bind: Vec<IpAddr>,
+    /// Use only these interfaces; all if empty.
+    pub interfaces: Vec<Box<str>>,
+    /// Bind to ports out of this range only.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Use these sockets and bind none. Agents that are given the same socket
+    /// share its port.
+    pub sockets: Vec<SharedSocket>,
+    /// The pacer; `None` takes the one that all agents of the process share.
+    pub pacer: Option<Pacer>,
+    /// How long the name of a STUN server may take to resolve. Default 5 s.
+    pub resolve_timeout: Duration,
+    /// The bytes that a component keeps for a receiver that is slower than
+    /// the network, each datagram counted with 32 more than it has; what
+    /// comes beyond is dropped. Default 1 MiB.
+    pub receive_queue: usize,
+    /// Makes credentials and checks predictable: for tests only.
+    pub seed: Option<Seed>,
+}
+
+impl AgentConfig {
+    /// The defaults for an agent in `role`.
+    pub fn new(role: Role) -> Self {
+        AgentConfig {
+            ice: Config::new(role),
+            components: 1,
+            bind: Vec::new(),
+            interfaces: Vec::new(),
+            ports: None,
+            sockets: Vec::new(),
+            pacer: None,
+            resolve_timeout: Duration::from_secs(5),
+            receive_queue: 1 << 20,
+            seed: None,
+        }
+    }
+}
+
+/// A UDP socket that several agents share: what arrives is told apart by
+/// username fragment, transaction and address. Each stream of an agent can
+/// have one component on it.
+///
+/// Two agents that reach the same remote address over one shared socket can
+/// not tell their application data apart; the path that was opened last gets it.
+#[derive(Clone, Debug)]
+pub struct SharedSocket(pub(super) Arc<Socket>);
+
+impl SharedSocket {
+    /// Binds a socket to `address`; port 0 leaves the port to the system. It
+    /// is closed when the last handle on it and the last agent that uses it
+    /// are gone.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, and [`io::ErrorKind::InvalidInput`] for the
+    /// unspecified address: candidates need one that can be reached.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        if address.ip().is_unspecified() {
+            let text = "a shared socket is bound to one address of the machine";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let scope = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
+        let port = address.port();
+        let options = BindOptions { ports: (port != 0).then_some(port..=port) };
+        Socket::bind(address.ip(), scope, &options).map(|socket| SharedSocket(Arc::new(socket)))
+    }
+
+    /// The address that it is bound to.
+    pub fn local_address(&self) -> SocketAddr {
+        self.0.local()
+    }
+
+    /// Datagrams that were for no agent, and were dropped.
+    pub fn unrouted(&self) -> u64 {
+        self.0.router().unrouted()
+    }
+}

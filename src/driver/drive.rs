@@ -1,0 +1,444 @@
+//! The run loop: feeds the core, drains it and sleeps until its deadline.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rand::TryRngCore as _;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::agent::Stats;
+use super::clock;
+use super::config::{AgentConfig, SharedSocket};
+use super::connection::{Component, SendPath};
+use super::error::AgentError;
+use super::events::EventQueue;
+use super::interfaces::{self, Filter};
+use super::resolve;
+use super::router::{Control, MemberId};
+use super::socket::Socket;
+use super::timer::Timer;
+use super::transport::BindOptions;
+use crate::agent::{
+    BaseId, Config, Core, Credentials, Event, Input, LocalAddress, RemoteParameters, SocketOp,
+    State, StateReason, StreamId, StunServer,
+};
+use crate::candidate::{Candidate, ComponentId};
+use crate::net::Family;
+use crate::rng::Seed;
+
+/// What a link carries where the system does not say: QUIC takes every path
+/// to carry as much (RFC 9000 §14).
+const DEFAULT_MAX_PAYLOAD: usize = 1_200;
+
+/// An agent, as its tasks and handles share it.
+pub(super) struct Shared {
+    me: Weak<Shared>,
+    runtime: Runtime,
+    filter: Filter,
+    options: BindOptions,
+    sockets: Vec<SharedSocket>,
+    servers: Vec<StunServer>,
+    resolve_timeout: Duration,
+    receive_queue: usize,
+    machine: Mutex<Machine>,
+    pub(super) timer: Timer,
+    pub(super) events: EventQueue,
+    state: watch::Sender<(State, StateReason)>,
+}
+
+/// The core with what it asked for.
+struct Machine {
+    core: Core,
+    /// The buffer of messages to send.
+    message: Vec<u8>,
+    /// Events for the application, until all that they imply is done.
+    events: Vec<Event>,
+    bases: BTreeMap<BaseId, Base>,
+    components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
+    addresses: Vec<LocalAddress>,
+    /// Addresses of STUN servers.
+    servers: Vec<SocketAddr>,
+    tasks: Vec<AbortHandle>,
+    closed: bool,
+}
+
+/// A socket that the core knows.
+struct Base {
+    socket: Arc<Socket>,
+    member: MemberId,
+    shared: bool,
+    max_payload: usize,
+}
+
+impl Shared {
+    /// Makes the agent and starts its timer.
+    pub(super) fn start(config: AgentConfig) -> Result<Arc<Self>, AgentError> {
+        let runtime = Runtime::try_current().map_err(|_| AgentError::NoRuntime)?;
+        let seed = match config.seed {
+            Some(seed) => seed,
+            None => random_seed()?,
+        };
+        let servers = config.ice.stun_servers.clone();
+        let pacer = config.pacer.unwrap_or_else(clock::pacer);
+        let machine = Machine::new(config.ice, &seed, pacer, &servers);
+        let sockets: Vec<SharedSocket> = config.sockets;
+        let ips = sockets.iter().map(|socket| socket.local_address().ip());
+        let ips = if sockets.is_empty() { config.bind } else { ips.collect() };
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: me.clone(),
+            runtime: runtime.clone(),
+            filter: Filter { interfaces: config.interfaces, ips },
+            options: BindOptions { ports: config.ports },
+            sockets,
+            servers,
+            resolve_timeout: config.resolve_timeout,
+            receive_queue: config.receive_queue,
+            machine: Mutex::new(machine),
+            timer: Timer::default(),
+            events: EventQueue::default(),
+            state: watch::Sender::new((State::New, StateReason::ChecksStarted)),
+        });
+        let timer = runtime.spawn(super::timer::run(shared.clone())).abort_handle();
+        shared.machine.lock().tasks.push(timer);
+        Ok(shared)
+    }
+
+    pub(super) fn add_stream(&self, components: u16) -> Result<StreamId, AgentError> {
+        let machine = &mut *self.machine.lock();
+        let stream = machine.core.add_stream(components)?;
+        for component in (1..=components).filter_map(ComponentId::new) {
+            let entry = Arc::new(Component::new(self.receive_queue));
+            machine.components.insert((stream, component), entry);
+        }
+        Ok(stream)
+    }
+
+    pub(super) fn component(
+        &self,
+        stream: StreamId,
+        component: ComponentId,
+    ) -> Option<Arc<Component>> {
+        self.machine.lock().components.get(&(stream, component)).cloned()
+    }
+
+    pub(super) fn gather(&self) -> Result<(), AgentError> {
+        let addresses =
+            interfaces::local_addresses(&self.filter).map_err(AgentError::Interfaces)?;
+        self.command(|machine| {
+            if machine.closed {
+                return Err(AgentError::Closed);
+            }
+            machine.core.handle_input(clock::now(), Input::LocalAddresses(&addresses));
+            machine.addresses = addresses;
+            Ok(())
+        })
+    }
+
+    pub(super) fn credentials(&self, stream: StreamId) -> Credentials {
+        let machine = self.machine.lock();
+        let credentials = machine.core.local_credentials(stream);
+        credentials.expect("invariant: a stream that was added has credentials").clone()
+    }
+
+    pub(super) fn set_remote(
+        &self,
+        stream: StreamId,
+        parameters: RemoteParameters,
+    ) -> Result<(), AgentError> {
+        self.command(|machine| {
+            Ok(machine.core.set_remote_parameters(stream, parameters, clock::now())?)
+        })
+    }
+
+    pub(super) fn add_remote_candidate(
+        &self,
+        stream: StreamId,
+        candidate: &Candidate,
+    ) -> Result<(), AgentError> {
+        self.command(|machine| {
+            Ok(machine.core.add_remote_candidate(stream, candidate, clock::now())?)
+        })
+    }
+
+    pub(super) fn end_of_remote_candidates(&self, stream: StreamId) -> Result<(), AgentError> {
+        self.command(|machine| Ok(machine.core.end_of_remote_candidates(stream, clock::now())?))
+    }
+
+    /// Waits for one of the states.
+    pub(super) async fn reached(&self, states: &[State]) -> Result<(), AgentError> {
+        let mut state = self.state.subscribe();
+        let is_over = |(state, _): &(State, StateReason)| {
+            states.contains(state) || matches!(state, State::Failed | State::Closed)
+        };
+        let reached = state.wait_for(is_over).await.map(|state| *state);
+        match reached.map_err(|_| AgentError::Closed)? {
+            (State::Failed, reason) => Err(AgentError::Failed(reason)),
+            (State::Closed, _) => Err(AgentError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn with_core<R>(&self, look: impl FnOnce(&mut Core) -> R) -> R {
+        look(&mut self.machine.lock().core)
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let machine = self.machine.lock();
+        let Machine { core, bases, components, .. } = &*machine;
+        let own = bases.values().filter(|base| !base.shared);
+        Stats {
+            state: core.state(),
+            role: core.role(),
+            pacing: core.pacing(),
+            pairs: core.streams().map(|stream| (stream, core.pairs(stream).collect())).collect(),
+            drops: *core.drops(),
+            unrouted: own.map(|base| base.socket.router().unrouted()).sum(),
+            overflowed: components.values().map(|component| component.queue.dropped()).sum(),
+        }
+    }
+
+    /// The core's deadline has come.
+    pub(super) fn handle_timeout(&self) {
+        self.change(|machine| machine.core.handle_timeout(clock::now()));
+    }
+
+    /// A server's name was resolved, or not if there is no address.
+    pub(super) fn resolved(&self, server: usize, addresses: &[SocketAddr]) {
+        self.change(|machine| {
+            machine.servers.extend_from_slice(addresses);
+            for base in machine.bases.values() {
+                base.socket.router().add_servers(base.member, addresses);
+            }
+            machine.core.handle_input(clock::now(), Input::Resolved { server, addresses });
+        });
+    }
+
+    /// Ends everything. Returns the agent's own sockets, whose readers end as
+    /// soon as the runtime sees to it.
+    pub(super) fn shut_down(&self) -> Vec<Arc<Socket>> {
+        let machine = &mut *self.machine.lock();
+        if machine.closed {
+            return Vec::new();
+        }
+        let own = machine.bases.values().filter(|base| !base.shared);
+        let own = own.map(|base| base.socket.clone()).collect();
+        machine.core.close(clock::now());
+        self.drain(machine);
+        machine.closed = true;
+        machine.close_all();
+        self.timer.set(None);
+        self.state.send_if_modified(|state| {
+            let closed = (State::Closed, StateReason::Closed);
+            std::mem::replace(state, closed) != closed
+        });
+        self.events.close();
+        own
+    }
+
+    /// One change, after which the core is drained.
+    fn change<R>(&self, change: impl FnOnce(&mut Machine) -> R) -> R {
+        let machine = &mut *self.machine.lock();
+        let result = change(machine);
+        if !machine.closed {
+            self.drain(machine);
+        }
+        result
+    }
+
+    /// A change that the application asks for, from any thread.
+    fn command<R>(&self, change: impl FnOnce(&mut Machine) -> R) -> R {
+        let _runtime = self.runtime.enter();
+        self.change(change)
+    }
+
+    /// Does all that the core wants, and arms the timer.
+    fn drain(&self, machine: &mut Machine) {
+        loop {
+            machine.transmit();
+            if let Some(op) = machine.core.poll_socket_op() {
+                self.perform(machine, op);
+            } else if let Some(event) = machine.core.poll_event() {
+                machine.dispatch(event);
+            } else {
+                break;
+            }
+        }
+        for event in machine.events.drain(..) {
+            if let Event::State { state, reason } = event {
+                self.state.send_replace((state, reason));
+            }
+            self.events.push(event);
+        }
+        self.timer.set(machine.core.poll_timeout().map(|(time, _)| time));
+    }
+
+    fn perform(&self, machine: &mut Machine, op: SocketOp) {
+        match op {
+            SocketOp::BindUdp { base, ip, scope, stream, .. } => {
+                let bound = self.bind(machine, base, ip, scope, stream);
+                let local = bound.as_ref().map(|bound| bound.socket.local());
+                let input = match &local {
+                    Ok(local) => Input::Bound { base, local: *local },
+                    Err(error) => Input::BindFailed { base, error },
+                };
+                machine.core.handle_input(clock::now(), input);
+                if let Ok(bound) = bound {
+                    machine.bases.insert(base, bound);
+                }
+            }
+            SocketOp::Resolve { server } => {
+                let (Some(entry), Some(me)) = (self.servers.get(server), self.me.upgrade()) else {
+                    return;
+                };
+                let (entry, timeout) = (entry.clone(), self.resolve_timeout);
+                let task = async move {
+                    let addresses = resolve::addresses(&entry, timeout).await;
+                    me.resolved(server, &addresses);
+                };
+                machine.tasks.retain(|task| !task.is_finished());
+                machine.tasks.push(self.runtime.spawn(task).abort_handle());
+            }
+            SocketOp::Close { base } => {
+                if let Some(base) = machine.bases.remove(&base) {
+                    base.socket.router().leave(base.member);
+                }
+            }
+        }
+    }
+
+    fn bind(
+        &self,
+        machine: &Machine,
+        base: BaseId,
+        ip: IpAddr,
+        scope: u32,
+        stream: StreamId,
+    ) -> io::Result<Base> {
+        let credentials = machine.core.local_credentials(stream);
+        let fragment = credentials.map_or("", |credentials| &credentials.ufrag);
+        let (socket, shared) = if self.sockets.is_empty() {
+            (Arc::new(Socket::bind(ip, scope, &self.options)?), false)
+        } else {
+            (self.shared_socket(ip, fragment)?, true)
+        };
+        let me: Arc<dyn Control> = self.me.upgrade().ok_or(io::ErrorKind::ConnectionAborted)?;
+        let member = socket.router().join(base, fragment, me);
+        socket.router().add_servers(member, &machine.servers);
+        let max_payload = machine.max_payload(ip);
+        Ok(Base { socket, member, shared, max_payload })
+    }
+
+    fn shared_socket(&self, ip: IpAddr, fragment: &str) -> io::Result<Arc<Socket>> {
+        let at_ip = self.sockets.iter().filter(|socket| socket.local_address().ip() == ip);
+        let mut any = false;
+        for SharedSocket(socket) in at_ip.inspect(|_| any = true) {
+            if !socket.router().knows(fragment) {
+                return Ok(socket.clone());
+            }
+        }
+        let text = if any {
+            "every component of a stream needs a shared socket of its own"
+        } else {
+            "no shared socket is bound to this address"
+        };
+        Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text))
+    }
+}
+
+impl Control for Shared {
+    fn datagram(&self, base: BaseId, from: SocketAddr, bytes: &[u8]) {
+        self.change(|machine| {
+            machine.core.handle_input(clock::now(), Input::Datagram { base, from, bytes });
+        });
+    }
+}
+
+impl Machine {
+    fn new(
+        config: Config,
+        seed: &Seed,
+        pacer: crate::timer::Pacer,
+        servers: &[StunServer],
+    ) -> Self {
+        Machine {
+            core: Core::new(config, seed, pacer),
+            message: Vec::with_capacity(256),
+            events: Vec::new(),
+            bases: BTreeMap::new(),
+            components: BTreeMap::new(),
+            addresses: Vec::new(),
+            servers: servers.iter().filter_map(|server| server.address).collect(),
+            tasks: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Sends what the core has to send. What the system refuses is told to
+    /// the core; what it has no room for is as good as lost on the way, and
+    /// is retransmitted like it.
+    fn transmit(&mut self) {
+        while let Some(transmit) = self.core.poll_transmit(&mut self.message) {
+            let Some(base) = self.bases.get(&transmit.base) else { continue };
+            if base.shared {
+                base.socket.router().sent(base.member, &self.message);
+            }
+            let result = base.socket.io().send_now(transmit.to, &self.message);
+            if let Err(error) = result
+                && error.kind() != io::ErrorKind::WouldBlock
+            {
+                let (base, to, kind) = (transmit.base, transmit.to, error.kind());
+                self.core.handle_input(clock::now(), Input::SendError { base, to, kind });
+            }
+        }
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        match event {
+            Event::SendPath { stream, component, path } => {
+                let Some(entry) = self.components.get(&(stream, component)) else { return };
+                entry.set_path(path.and_then(|(base, to)| {
+                    let Base { socket, max_payload, .. } = self.bases.get(&base)?;
+                    Some(SendPath { socket: socket.clone(), to, max_payload: *max_payload })
+                }));
+            }
+            Event::PathOpened { stream, component, base, from } => {
+                let entry = self.components.get(&(stream, component));
+                if let (Some(entry), Some(base)) = (entry, self.bases.get(&base)) {
+                    base.socket.router().open_path(base.member, from, entry.queue.clone());
+                }
+            }
+            Event::PathClosed { base, from } => {
+                if let Some(base) = self.bases.get(&base) {
+                    base.socket.router().close_path(base.member, from);
+                }
+            }
+            event => self.events.push(event),
+        }
+    }
+
+    fn max_payload(&self, ip: IpAddr) -> usize {
+        let address = self.addresses.iter().find(|address| address.ip == ip);
+        let known = address.and_then(|a| interfaces::max_payload(&a.interface, Family::of(ip)));
+        known.unwrap_or(DEFAULT_MAX_PAYLOAD)
+    }
+
+    fn close_all(&mut self) {
+        for base in std::mem::take(&mut self.bases).into_values() {
+            base.socket.router().leave(base.member);
+        }
+        self.components.values().for_each(|component| component.close());
+        self.tasks.drain(..).for_each(|task| task.abort());
+    }
+}
+
+fn random_seed() -> Result<Seed, AgentError> {
+    let mut seed = [0; 32];
+    let result = rand::rngs::OsRng.try_fill_bytes(&mut seed);
+    result.map(|()| Seed(seed)).map_err(|_| AgentError::NoRandomness)
+}
