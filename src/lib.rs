@@ -13,3 +13,6 @@ pub mod timer;
 pub mod driver;
 #[cfg(feature = "server")]
 pub mod server;
+
+#[cfg(feature = "tokio")]
+pub use driver::{Agent, AgentConfig, Connection};

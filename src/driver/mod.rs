@@ -19,7 +19,7 @@ mod resolve;
 mod router;
 mod socket;
 mod timer;
-mod transport;
+pub(crate) mod transport;
 mod uri;
 
 pub use agent::{Agent, Stats, Stream};

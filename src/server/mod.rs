@@ -1,1 +1,148 @@
-//! server
+//! An embedded STUN server: Binding over UDP (RFC 8489 §12), without
+//! credentials. For demonstrations, tests and small installations.
+
+mod binding;
+mod rate;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+
+use crate::driver::transport::{self, BindOptions, Drained, UdpSocket};
+use rate::RateLimit;
+
+/// How long the server rests when a socket gives nothing but errors.
+const REST: Duration = Duration::from_millis(100);
+
+/// A STUN server. It stops when it is dropped.
+#[derive(Debug)]
+pub struct StunServer {
+    addresses: Vec<SocketAddr>,
+    counters: Arc<Counters>,
+    tasks: Vec<AbortHandle>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    answered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl StunServer {
+    /// Binds a socket to each address (port 0 leaves the port to the system)
+    /// and answers on it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the first address that can not be bound.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        for address in addresses {
+            let scope = match address {
+                SocketAddr::V4(_) => 0,
+                SocketAddr::V6(v6) => v6.scope_id(),
+            };
+            let port = address.port();
+            let options = BindOptions { ports: (port != 0).then_some(port..=port) };
+            sockets.push(transport::bind_udp(address.ip(), scope, &options)?);
+        }
+        let addresses = sockets.iter().map(UdpSocket::local).collect();
+        let counters = Arc::new(Counters::default());
+        let serve = |socket| tokio::spawn(serve(socket, counters.clone())).abort_handle();
+        let tasks = sockets.into_iter().map(serve).collect();
+        Ok(StunServer { addresses, counters, tasks })
+    }
+
+    /// The addresses that it is bound to, in the order of [`StunServer::bind`].
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Requests that were answered, with an error or without.
+    pub fn answered(&self) -> u64 {
+        self.counters.answered.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams that were dropped: no requests, or too many of them.
+    pub fn dropped(&self) -> u64 {
+        self.counters.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for StunServer {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+async fn serve(socket: UdpSocket, counters: Arc<Counters>) {
+    let mut rate = RateLimit::new(Instant::now());
+    let mut response = Vec::with_capacity(128);
+    // An error here means that the runtime shuts down.
+    while socket.readable().await.is_ok() {
+        let result = transport::with_buffers(|received| {
+            let result = socket.receive(received);
+            let now = Instant::now();
+            for (from, bytes) in received.iter() {
+                let from = socket.source(from);
+                let answered = binding::respond(bytes, from, &mut response)
+                    && rate.admits(from.ip(), now)
+                    && socket.send_now(from, &response).is_ok();
+                let counter = if answered { &counters.answered } else { &counters.dropped };
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            result
+        });
+        match result {
+            Ok(Drained::Yes) => {}
+            Ok(Drained::No) => tokio::task::yield_now().await,
+            Err(_) => tokio::time::sleep(REST).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stun::{self, Message, TransactionId};
+
+    #[tokio::test]
+    async fn it_answers_on_every_address_until_it_is_dropped() {
+        let server =
+            StunServer::bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()])
+                .unwrap();
+        for &address in server.addresses() {
+            let bind = SocketAddr::new(address.ip(), 0);
+            let client = tokio::net::UdpSocket::bind(bind).await.unwrap();
+            let mut request = Vec::new();
+            stun::write_binding_request(TransactionId([5; 12]), &mut request);
+            client.send_to(b"no STUN", address).await.unwrap();
+            client.send_to(&request, address).await.unwrap();
+            let mut buffer = [0; 128];
+            let (len, from) = client.recv_from(&mut buffer).await.unwrap();
+            assert_eq!(from, address);
+            let response = Message::parse(&buffer[..len]).unwrap();
+            assert_eq!(response.xor_mapped_address(), client.local_addr().ok());
+        }
+        assert_eq!((server.answered(), server.dropped()), (2, 2));
+        let address = server.addresses()[0];
+        drop(server);
+        tokio::task::yield_now().await;
+        tokio::net::UdpSocket::bind(address).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_an_error() {
+        let first = StunServer::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let error = StunServer::bind(first.addresses()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

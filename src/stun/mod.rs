@@ -28,7 +28,9 @@ pub use integrity::{Algorithm, Integrity, IntegrityKey, PasswordAlgorithm};
 pub use message::{Message, ParseError};
 pub use retransmission::Retransmission;
 pub use template::{CheckParameters, CheckTemplate, write_success, write_success_with};
-pub use write::{write_binding_request, write_error, write_error_with, write_indication};
+pub use write::{
+    write_binding_request, write_error, write_error_with, write_indication, write_mapped_address,
+};
 
 use std::fmt;
 

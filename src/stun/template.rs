@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::write::{attribute, fingerprint, header, integrity, integrity_with};
-use super::{Algorithm, AttributeType, Class, IntegrityKey, Method, TransactionId, address};
+use super::write::{attribute, fingerprint, header, integrity, integrity_with, xor_mapped_address};
+use super::{Algorithm, AttributeType, Class, IntegrityKey, Method, TransactionId};
 
 /// What a [`CheckTemplate`] is made from.
 #[derive(Clone, Copy, Debug)]
@@ -90,9 +90,7 @@ pub fn write_success_with(
     out: &mut Vec<u8>,
 ) {
     header(Class::Success, Method::BINDING, id, out);
-    let mut value = [0; address::MAX_LEN];
-    let len = address::write_xored(mapped, &id, &mut value);
-    attribute(AttributeType::XOR_MAPPED_ADDRESS, &value[..len], out);
+    xor_mapped_address(mapped, &id, out);
     integrity_with(key, algorithm, out);
     fingerprint(out);
 }

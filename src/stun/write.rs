@@ -1,10 +1,12 @@
 //! Writers: the parts that every message is put together from, and the
 //! messages that are not worth a template.
 
+use std::net::SocketAddr;
+
 use super::integrity::{Algorithm, IntegrityKey, SHA1_LEN, SHA256_LEN};
 use super::{
     ATTRIBUTE_HEADER_LEN, AttributeType, Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId,
-    UnknownAttributes, fingerprint, hmac_sha1, message_type, padded,
+    UnknownAttributes, address, fingerprint, hmac_sha1, message_type, padded,
 };
 
 /// Writes a Binding request without credentials, as a STUN server wants it:
@@ -19,6 +21,24 @@ pub fn write_binding_request(id: TransactionId, out: &mut Vec<u8>) {
 pub fn write_indication(id: TransactionId, out: &mut Vec<u8>) {
     header(Class::Indication, Method::BINDING, id, out);
     fingerprint(out);
+}
+
+/// Writes the Binding success response of a server that wants no credentials:
+/// XOR-MAPPED-ADDRESS, and FINGERPRINT if the request had it (RFC 8489 §7.1).
+/// `out` is cleared first.
+pub fn write_mapped_address(
+    id: TransactionId,
+    mapped: SocketAddr,
+    with_fingerprint: bool,
+    out: &mut Vec<u8>,
+) {
+    header(Class::Success, Method::BINDING, id, out);
+    xor_mapped_address(mapped, &id, out);
+    if with_fingerprint {
+        fingerprint(out);
+    } else {
+        set_length(out, 0);
+    }
 }
 
 /// Writes a Binding error response with ERROR-CODE, with UNKNOWN-ATTRIBUTES
@@ -86,6 +106,13 @@ pub(super) fn attribute(kind: AttributeType, value: &[u8], out: &mut Vec<u8>) {
     attribute_header(kind, value.len(), out);
     out.extend_from_slice(value);
     pad(out);
+}
+
+/// Appends XOR-MAPPED-ADDRESS.
+pub(super) fn xor_mapped_address(mapped: SocketAddr, id: &TransactionId, out: &mut Vec<u8>) {
+    let mut value = [0; address::MAX_LEN];
+    let len = address::write_xored(mapped, id, &mut value);
+    attribute(AttributeType::XOR_MAPPED_ADDRESS, &value[..len], out);
 }
 
 /// Appends MESSAGE-INTEGRITY over what `out` holds.
