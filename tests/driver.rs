@@ -1,7 +1,6 @@
 //! Two agents on real loopback sockets.
 
 #![cfg(feature = "server")]
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
