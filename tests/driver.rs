@@ -9,6 +9,7 @@ use floe::agent::{Event, RemoteParameters, State};
 use floe::candidate::{Candidate, ComponentId, Kind};
 use floe::check::Role;
 use floe::driver::{AgentError, ReceiveBatch, SharedSocket};
+use floe::gather::Cause;
 use floe::server::StunServer;
 use floe::stun;
 use floe::timer::Pacer;
@@ -259,8 +260,10 @@ async fn a_name_that_does_not_resolve_and_a_dead_server_are_reported_and_skipped
     let (candidates, others) = gathered(&agent).await;
     assert_eq!(candidates.len(), 1);
     assert_eq!(server.answered(), 1);
-    let [Event::CandidateError { uri, code, .. }] = &others[..] else { panic!("{others:?}") };
-    assert_eq!((&**uri, *code), (uris[0], 701));
+    let [Event::CandidateError { uri, code, cause, .. }] = &others[..] else {
+        panic!("{others:?}")
+    };
+    assert_eq!((&**uri, *code, *cause), (uris[0], 701, Cause::Unresolved));
 }
 
 #[tokio::test]

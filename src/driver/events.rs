@@ -101,6 +101,7 @@ mod tests {
 
     use super::*;
     use crate::agent::{State, StateReason, StreamId};
+    use crate::gather::Cause;
 
     fn state(state: State) -> Event {
         Event::State { state, reason: StateReason::ConsentMissed }
@@ -111,7 +112,8 @@ mod tests {
     }
 
     fn error() -> Event {
-        Event::CandidateError { uri: "stun:x".into(), code: 701, text: "".into() }
+        let (uri, text) = ("stun:x".into(), "".into());
+        Event::CandidateError { uri, cause: Cause::NotReached, code: 701, text }
     }
 
     async fn drain(queue: &EventQueue) -> Vec<Event> {
