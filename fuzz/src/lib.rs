@@ -3,3 +3,4 @@
 //! over the corpora in every `cargo test`.
 
 pub mod candidate_sdp;
+pub mod stun_message;

@@ -1,5 +1,5 @@
 //! Runs every file of every corpus, and each of its beginnings, through its
-//! fuzz target.
+//! fuzz target; so, too, the inputs in `crashes/` that once broke one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,16 +9,21 @@ use std::path::{Path, PathBuf};
 type Body = fn(&[u8]);
 
 /// The targets by name, which is that of the corpus too.
-const TARGETS: &[(&str, Body)] = &[("candidate_sdp", floe_fuzz::candidate_sdp::run)];
+const TARGETS: &[(&str, Body)] = &[
+    ("candidate_sdp", floe_fuzz::candidate_sdp::run),
+    ("stun_message", floe_fuzz::stun_message::run),
+];
 
 #[test]
 fn every_corpus_passes_its_target() {
     for (name, run) in TARGETS {
         let files = files(&Path::new("corpus").join(name));
         assert!(!files.is_empty(), "the corpus of {name} is empty");
-        for file in files {
+        let crashes = Path::new("crashes").join(name);
+        let broke = if folder(&crashes).is_dir() { self::files(&crashes) } else { BTreeSet::new() };
+        for file in files.union(&broke) {
             eprintln!("{}", file.display());
-            let bytes = fs::read(&file).expect("a corpus file can be read");
+            let bytes = fs::read(file).expect("a corpus file can be read");
             (0..=bytes.len()).for_each(|len| run(&bytes[..len]));
         }
     }
@@ -34,9 +39,13 @@ fn every_target_is_replayed() {
     assert_eq!(listed, found);
 }
 
+fn folder(name: &Path) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
 /// The files of a folder of this package, in the order of their names.
-fn files(folder: &Path) -> BTreeSet<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+fn files(name: &Path) -> BTreeSet<PathBuf> {
+    let folder = folder(name);
     let Ok(entries) = fs::read_dir(&folder) else { panic!("{} is missing", folder.display()) };
     entries.map(|entry| entry.expect("a folder can be listed").path()).collect()
 }
