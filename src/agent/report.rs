@@ -1,7 +1,7 @@
 //! What became of things: notices of the check lists turned into events, log
 //! records and the agent's state.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::agent::{BaseId, Core, Event, Happened, State, StateReason, StreamId};
@@ -244,7 +244,11 @@ impl Core {
             host: Host::Ip(address.ip()),
             port: address.port(),
             kind,
-            related: if kind == Kind::Host { None } else { related },
+            related: match kind {
+                Kind::Host => None,
+                _ if self.config.gather_host => related,
+                _ => related.map(hidden),
+            },
             tcp_type: None,
             extensions: Vec::new(),
         }
@@ -269,5 +273,15 @@ impl Core {
                 extensions: Vec::new(),
             },
         }
+    }
+}
+
+/// What stands for a related address that is kept secret (RFC 8839 §9.1).
+fn hidden(related: SocketAddr) -> SocketAddr {
+    /// The discard port.
+    const PORT: u16 = 9;
+    match related {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, PORT).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, PORT).into(),
     }
 }
