@@ -129,7 +129,7 @@ impl Shared {
 
     pub(super) fn gather(&self) -> Result<(), AgentError> {
         let addresses =
-            interfaces::local_addresses(&self.filter).map_err(AgentError::Interfaces)?;
+            interfaces::filtered_addresses(&self.filter).map_err(AgentError::Interfaces)?;
         self.command(|machine| {
             if machine.closed {
                 return Err(AgentError::Closed);

@@ -18,6 +18,15 @@ pub(crate) struct Filter {
     pub(crate) ips: Vec<IpAddr>,
 }
 
+/// The addresses of this machine whose interfaces are not known to be down.
+///
+/// # Errors
+///
+/// The system does not tell its interfaces.
+pub fn local_addresses() -> io::Result<Vec<LocalAddress>> {
+    filtered_addresses(&Filter::default())
+}
+
 /// The addresses of this machine that pass the filter. An address that the
 /// filter names and no interface has stays in the list: that it can not be
 /// bound is then reported like any other failure.
@@ -25,7 +34,7 @@ pub(crate) struct Filter {
 /// # Errors
 ///
 /// The system does not tell its interfaces.
-pub(crate) fn local_addresses(filter: &Filter) -> io::Result<Vec<LocalAddress>> {
+pub(crate) fn filtered_addresses(filter: &Filter) -> io::Result<Vec<LocalAddress>> {
     let flags = ipv6_flags();
     let interfaces = if_addrs::get_if_addrs()?;
     Ok(select(interfaces.into_iter().map(|i| local_address(i, &flags)), filter))
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_loopback_address() {
-        let all = local_addresses(&Filter::default()).unwrap();
+        let all = local_addresses().unwrap();
         let loopback = all.iter().find(|address| address.ip.is_loopback()).unwrap();
         assert_ne!(loopback.index, 0);
         assert!(!loopback.interface.is_empty());

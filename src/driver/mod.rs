@@ -26,5 +26,6 @@ pub use agent::{Agent, Stats, Stream};
 pub use config::{AgentConfig, SharedSocket};
 pub use connection::Connection;
 pub use error::AgentError;
+pub use interfaces::local_addresses;
 pub use receive::ReceiveBatch;
 pub use uri::{UriError, UriRule};

@@ -117,8 +117,7 @@ impl Reader {
     fn receive(&self) -> io::Result<Drained> {
         with_buffers(|received| {
             let result = self.io.receive(received);
-            let datagrams = received.iter().map(|(from, bytes)| (self.io.source(from), bytes));
-            self.router.route(datagrams);
+            self.router.route(received.iter());
             result
         })
     }

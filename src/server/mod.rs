@@ -92,7 +92,6 @@ async fn serve(socket: UdpSocket, counters: Arc<Counters>) {
             let result = socket.receive(received);
             let now = Instant::now();
             for (from, bytes) in received.iter() {
-                let from = socket.source(from);
                 let answered = binding::respond(bytes, from, &mut response)
                     && rate.admits(from.ip(), now)
                     && socket.send_now(from, &response).is_ok();

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta};
 
+use crate::net;
+
 /// The largest thing that one receive gives: with GRO the kernel glues
 /// datagrams together up to the largest UDP length.
 const SLOT: usize = 1 << 16;
@@ -42,16 +44,15 @@ impl Received {
         self.count = 0;
     }
 
-    /// The datagrams with their sources, in the order of arrival.
+    /// The datagrams with their canonical sources, in the order of arrival.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let slots = self.bytes.chunks(STRIDE);
         self.meta.iter().take(self.count).zip(slots).flat_map(|(meta, slot)| {
             let bytes = slot.get(..meta.len).unwrap_or_default();
             let empty = bytes.is_empty().then_some(bytes);
-            empty
-                .into_iter()
-                .chain(bytes.chunks(meta.stride.max(1)))
-                .map(|bytes| (meta.addr, bytes))
+            let pieces = empty.into_iter().chain(bytes.chunks(meta.stride.max(1)));
+            let from = net::canonical(meta.addr);
+            pieces.map(move |bytes| (from, bytes))
         })
     }
 

@@ -29,8 +29,7 @@ const MAX_PAYLOAD: usize = 65_507;
 pub(crate) struct UdpSocket {
     io: tokio::net::UdpSocket,
     local: SocketAddr,
-    /// The interface of a link-local address. Elsewhere in the crate addresses
-    /// carry no scope: within one socket there is only this one.
+    /// The interface of a link-local address, see [`net::in_scope`].
     scope: u32,
     /// Present once batches are on.
     batches: OnceLock<UdpSocketState>,
@@ -55,8 +54,13 @@ impl UdpSocket {
             SocketAddr::V4(_) => 0,
             SocketAddr::V6(v6) => v6.scope_id(),
         };
-        let local = without_scope(address, scope);
-        Ok(UdpSocket { io, local, scope, batches: OnceLock::new(), plain: Mutex::new(()) })
+        Ok(UdpSocket {
+            io,
+            local: net::canonical(address),
+            scope,
+            batches: OnceLock::new(),
+            plain: Mutex::new(()),
+        })
     }
 
     /// The address that it is bound to, without a scope.
@@ -66,14 +70,14 @@ impl UdpSocket {
 
     /// Sends one datagram if the socket takes it now.
     pub(crate) fn try_send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        self.io.try_send_to(datagram, self.with_scope(to)).map(drop)
+        self.io.try_send_to(datagram, net::in_scope(to, self.scope)).map(drop)
     }
 
     /// Sends one datagram without asking whether the socket is known to be
     /// writable: a new socket is not known to be until the runtime has looked
     /// at it once, and checks do not wait for that.
     pub(crate) fn send_now(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        SockRef::from(&self.io).send_to(datagram, &self.with_scope(to).into()).map(drop)
+        SockRef::from(&self.io).send_to(datagram, &net::in_scope(to, self.scope).into()).map(drop)
     }
 
     /// Sends `datagrams` cut into pieces of `size` bytes, the last perhaps
@@ -86,7 +90,7 @@ impl UdpSocket {
         size: NonZeroUsize,
     ) -> io::Result<usize> {
         let state = self.batches()?;
-        let to = self.with_scope(to);
+        let to = net::in_scope(to, self.scope);
         let mut sent = 0;
         while sent < datagrams.len() {
             // Asked each time: a send that fails may turn offloading off.
@@ -156,12 +160,6 @@ impl UdpSocket {
         }
     }
 
-    /// The source of a datagram, in the form in which the crate compares
-    /// addresses.
-    pub(crate) fn source(&self, from: SocketAddr) -> SocketAddr {
-        without_scope(from, self.scope)
-    }
-
     /// Switches to batches, for good.
     pub(crate) fn use_batches(&self) -> io::Result<()> {
         self.batches().map(drop)
@@ -221,26 +219,6 @@ impl UdpSocket {
         }
         Ok(Drained::No)
     }
-
-    fn with_scope(&self, to: SocketAddr) -> SocketAddr {
-        match to {
-            SocketAddr::V6(mut v6) if net::is_link_local_v6(to.ip()) && v6.scope_id() == 0 => {
-                v6.set_scope_id(self.scope);
-                v6.into()
-            }
-            _ => to,
-        }
-    }
-}
-
-fn without_scope(address: SocketAddr, scope: u32) -> SocketAddr {
-    match net::canonical(address) {
-        SocketAddr::V6(mut v6) if v6.scope_id() == scope => {
-            v6.set_scope_id(0);
-            v6.into()
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -261,7 +239,7 @@ mod tests {
             socket.readable().await.unwrap();
             with_buffers(|received| {
                 socket.receive(received).unwrap();
-                let owned = |(from, bytes): (_, &[u8])| (socket.source(from), bytes.to_vec());
+                let owned = |(from, bytes): (_, &[u8])| (from, bytes.to_vec());
                 all.extend(received.iter().map(owned));
             });
         }
@@ -325,12 +303,5 @@ mod tests {
                 assert!(received.is_empty());
             });
         }
-    }
-
-    #[test]
-    fn the_scope_stays_at_the_socket() {
-        let scoped = "[fe80::1%7]:9".parse().unwrap();
-        assert_eq!(without_scope(scoped, 7), "[fe80::1]:9".parse().unwrap());
-        assert_eq!(without_scope(scoped, 8), scoped);
     }
 }
