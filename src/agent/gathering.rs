@@ -26,8 +26,12 @@ pub(super) struct Gathering {
     binding: usize,
     /// End-of-candidates was said.
     done: bool,
-    /// The slot that the pacer gave for the next transaction.
+    /// When the next transaction is looked at: the end of Ta, or, once
+    /// `reserved`, the slot that the pacer gave.
     slot: Option<Time>,
+    reserved: bool,
+    /// Ta: no new transaction before this.
+    next_start: Time,
 }
 
 impl Gathering {
@@ -35,7 +39,15 @@ impl Gathering {
         let servers = if config.gather_server_reflexive { config.stun_servers.len() } else { 0 };
         let gatherer = (servers > 0)
             .then(|| Box::new(Gatherer::new(servers, config.gather_timeout, config.pacing)));
-        Gathering { gatherer, begun: false, binding: 0, done: false, slot: None }
+        Gathering {
+            gatherer,
+            begun: false,
+            binding: 0,
+            done: false,
+            slot: None,
+            reserved: false,
+            next_start: Time::ZERO,
+        }
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -181,12 +193,16 @@ impl Core {
         }
     }
 
-    /// Tells the application of a candidate to signal.
+    /// Tells the application of a candidate to signal; none after the
+    /// nomination (RFC 8838 §13).
     fn announce(&mut self, stream: u16, local: LocalId, now: Time) {
         let candidate = self.local_candidate(stream, local);
+        let components = self.checks.components(stream).iter();
+        let concluded =
+            components.filter(|c| c.id == candidate.component).any(|c| c.selected.is_some());
         let stream = crate::agent::StreamId(stream);
         self.log.add(now, || Happened::LocalCandidate { stream, candidate: candidate.clone() });
-        if self.signals(candidate.kind) {
+        if self.signals(candidate.kind) && !concluded {
             self.events.push_back(Event::Candidate { stream, candidate });
         }
     }
@@ -206,19 +222,27 @@ impl Core {
         self.gathering.gatherer = Some(gatherer);
     }
 
-    /// One new transaction in every slot of the pacer (RFC 8445 §14.2).
+    /// One new transaction a Ta (RFC 8445 §5.1.1.2), each in a slot of the
+    /// pacer (§14.2).
     fn start_gathering_transaction(&mut self, gatherer: &mut Gatherer, now: Time) {
         for _ in 0..2 {
             if !gatherer.wants_slot() {
-                self.gathering.slot = None;
+                (self.gathering.slot, self.gathering.reserved) = (None, false);
                 return;
             }
-            let slot = self.gathering.slot.unwrap_or_else(|| self.pacer.reserve(now));
-            if slot > now {
-                self.gathering.slot = Some(slot);
+            let state = &mut self.gathering;
+            if state.next_start > now {
+                (state.slot, state.reserved) = (Some(state.next_start), false);
                 return;
             }
-            self.gathering.slot = None;
+            if !std::mem::replace(&mut state.reserved, true) {
+                state.slot = Some(self.pacer.reserve(now));
+            }
+            if state.slot.is_some_and(|slot| slot > now) {
+                return;
+            }
+            (state.slot, state.reserved) = (None, false);
+            state.next_start = now + self.config.pacing;
             let id = TransactionId(self.rng.bytes());
             if let Some(request) = gatherer.start_next(id, now) {
                 let (base, server) = (BaseId(request.base), request.to);
@@ -256,7 +280,7 @@ impl Core {
         let Some(base) = self.bases.get(id.0 as usize).filter(|b| b.is_open()) else { return };
         let (Some(host), stream) = (base.local, base.stream.0) else { return };
         let host = self.checks.local(stream, host).clone();
-        if self.checks.knows_local(stream, host.component, mapped) {
+        if self.checks.knows_local(stream, id.0, mapped) {
             return;
         }
         let kind = Kind::ServerReflexive;

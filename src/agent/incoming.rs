@@ -79,20 +79,26 @@ impl Core {
             return Ok(());
         }
         let Arrival { base, from, now, .. } = arrival;
-        let id = message.transaction_id();
-        self.send(Outgoing { base, to: from, id, what: What::Success });
         let use_candidate = message.use_candidate();
         self.log.add(now, || Happened::CheckReceived { base, from, use_candidate });
-        self.take_check(arrival, priority, use_candidate)
+        let taken = self.take_check(arrival, priority, use_candidate);
+        if taken.is_err() && use_candidate {
+            // §7.3.1.5: the peer must not take the pair for nominated.
+            self.refuse(message, arrival, 400);
+        } else {
+            let id = message.transaction_id();
+            self.send(Outgoing { base, to: from, id, what: What::Success });
+        }
+        taken
     }
 
-    /// USERNAME names our stream, and the integrity is right.
+    /// USERNAME names our stream by its first value, which is all that
+    /// RFC 8445 §7.3 asks of it, and the integrity is right.
     fn authenticate(&self, message: &Message<'_>, stream: StreamId) -> Result<(), DropReason> {
         let entry = &self.streams[usize::from(stream.0)];
         let username = message.username().ok_or(DropReason::UnknownUsername)?;
-        let (ours, theirs) = username.split_once(':').ok_or(DropReason::UnknownUsername)?;
-        let remote = entry.remote.as_ref().map(|r| &*r.credentials.ufrag);
-        if ours != &*entry.local.ufrag || remote.is_some_and(|known| known != theirs) {
+        let (ours, _) = username.split_once(':').ok_or(DropReason::UnknownUsername)?;
+        if ours != &*entry.local.ufrag {
             return Err(DropReason::UnknownUsername);
         }
         match message.verify(&entry.local_key) {

@@ -154,12 +154,12 @@ impl Checks {
             .map(|(id, RemoteEntry { remote, .. })| (id, remote))
     }
 
-    /// Whether a local candidate of the component has this address.
-    pub fn knows_local(&self, stream: u16, component: ComponentId, address: SocketAddr) -> bool {
+    /// Whether a local candidate with this base has this address: another
+    /// one like it is redundant (RFC 8445 §5.1.3).
+    pub fn knows_local(&self, stream: u16, base: u32, address: SocketAddr) -> bool {
         let list = self.lists.get(usize::from(stream));
         list.is_some_and(|list| {
-            let locals = list.locals.iter().map(|l| &l.local);
-            locals.into_iter().any(|l| l.component == component && l.address == address)
+            list.locals.iter().any(|l| l.local.base == base && l.local.address == address)
         })
     }
 

@@ -1,9 +1,8 @@
 //! The rules of RFC 8445 (and of RFC 7675, 8838 and 8863, which amend it),
-//! held against the check engine: no sockets, no messages, virtual time.
-//! `rfc-notes/` says which test is for which rule.
+//! held against the check engine and the agent's core: no sockets, virtual
+//! time. `rfc-notes/` says which test is for which rule.
 
-#![allow(clippy::unwrap_used)]
-
+// The check engine, fed by hand.
 mod bench;
 mod concluding;
 mod consent;
@@ -11,3 +10,10 @@ mod forming;
 mod requests;
 mod responses;
 mod schedule;
+
+// An agent's core, with the test as its peer and its network.
+mod alone;
+mod answers;
+mod candidates;
+mod checks;
+mod session;
