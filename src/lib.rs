@@ -1,4 +1,6 @@
-#![doc = include_str!("../README.md")]
+// The example needs the driver.
+#![cfg_attr(feature = "tokio", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "tokio"), doc = "The sans-IO core of an ICE agent; see [`agent::Core`].")]
 
 pub mod agent;
 pub mod candidate;

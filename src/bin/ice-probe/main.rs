@@ -1,3 +1,88 @@
 //! `ice-probe`: why two machines connect, or do not.
 
-fn main() {}
+mod args;
+mod demo;
+mod eventlog;
+mod exit;
+mod jsonl;
+mod outcome;
+mod print;
+mod record;
+mod serve;
+mod setup;
+mod signals;
+mod stdio;
+mod words;
+
+use std::panic::PanicHookInfo;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, Command};
+use exit::{Exit, Failure};
+
+/// Threads for sockets and timers.
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(internal_error));
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // A reader that has gone is no error of ours.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Direct }.into();
+        }
+    };
+    diagnostics(&args);
+    match run(&args) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                anstream::eprintln!("ice-probe: {}", failure.message);
+            }
+            failure.exit
+        }
+    }
+    .into()
+}
+
+fn run(args: &Args) -> Result<Exit, Failure> {
+    let runtime =
+        runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(
+            |error| Failure::new(Exit::Internal, format!("cannot start threads: {error}")),
+        )?;
+    let result = runtime.block_on(async {
+        match &args.command {
+            Command::Demo(demo) => demo::run(demo).await,
+            Command::Stdio(stdio) => stdio::run(stdio).await,
+            Command::Serve(serve) => serve::run(serve).await,
+        }
+    });
+    // A name that is still being resolved holds nobody up.
+    runtime.shutdown_background();
+    result
+}
+
+/// Traces go to stderr; `turn` would put payload into its own.
+fn diagnostics(args: &Args) {
+    let filter = match (args.quiet, args.verbose) {
+        (true, _) => "off",
+        (false, 0) => "warn",
+        (false, 1) => "floe=debug,info,turn=info",
+        (false, _) => "floe=trace,info,turn=info",
+    };
+    let writer = || anstream::stderr();
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer).init();
+}
+
+/// Instead of a backtrace.
+fn internal_error(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(|at| format!(" ({at})")).unwrap_or_default();
+    let what = info.payload_as_str().unwrap_or("unknown");
+    anstream::eprintln!("ice-probe: internal error: {}{place}", what.escape_debug());
+    std::process::exit(Exit::Internal.code().into());
+}

@@ -1,0 +1,390 @@
+//! The command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use floe::agent::StunServer;
+use floe::check::Role;
+use floe::driver::UriRule;
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failure};
+
+/// Says why two machines connect, or do not: ICE (RFC 8445) on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ice-probe",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  ice-probe demo\n  ice-probe stdio --controlling --stun stun:192.0.2.1\n  \
+                  ice-probe serve\n\n`ice-probe COMMAND --help` shows the options and examples of a command.",
+    after_long_help = long_help()
+)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say more on stderr; twice for every packet
+    #[arg(short, long, global = true, display_order = 900, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, display_order = 901, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+fn long_help() -> String {
+    format!(
+        "Examples:\n  ice-probe demo\n  ice-probe stdio --controlling --stun stun:192.0.2.1\n  \
+         ice-probe serve\n\n{}",
+        Exit::table()
+    )
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Connect two agents on this machine and show what happens
+    ///
+    /// Starts a STUN server on loopback and two agents that gather candidates, check the
+    /// pairs, select one and send data both ways. Needs nothing to be set up.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(Demo),
+    /// Run an agent as a filter: JSON Lines in and out
+    ///
+    /// Prints what the peer must know and reads what the peer said, one JSON object a line.
+    /// Carry the lines between two of them, by whatever means, and they connect.
+    #[command(after_help = STDIO_EXAMPLES)]
+    Stdio(Stdio),
+    /// Run a STUN server (UDP)
+    ///
+    /// Answers Binding requests (RFC 8489) and prints the URIs to use. Ctrl-C ends it.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+}
+
+const DEMO_EXAMPLES: &str = "Examples:
+  ice-probe demo
+  ice-probe demo --json
+  ice-probe demo --log demo.jsonl --ipv4-only";
+
+const STDIO_EXAMPLES: &str = "Examples:
+  ice-probe stdio --controlling
+  ice-probe stdio --controlled --stun stun:192.0.2.1:3478 --stun 'stun:[2001:db8::1]'
+  ice-probe stdio --controlling --ports 50000-50100 --log agent.jsonl
+
+The first line out is this side's credentials; candidates follow as they are found. Give the
+peer's lines in, then {\"type\":\"send\",\"text\":\"hello\"} to send and {\"type\":\"close\"} to end.";
+
+const SERVE_EXAMPLES: &str = "Examples:
+  ice-probe serve
+  ice-probe serve --listen 127.0.0.1:3478
+  ice-probe serve --listen 0.0.0.0:3478 --listen '[::]:3478' --json";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stdio {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Address to listen on [default: port 3478 of every address of this machine]
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Print the URIs as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The options that `stdio` and `demo` share.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shared {
+    /// Be the controlling agent, the one that nominates
+    #[arg(long, conflicts_with = "controlled")]
+    controlling: bool,
+    /// Be the controlled agent
+    #[arg(long)]
+    controlled: bool,
+    /// STUN server, as stun:HOST[:PORT]; repeatable
+    #[arg(long, value_name = "URI")]
+    stun: Vec<String>,
+    /// Candidate transports, a comma list; only udp is supported yet
+    #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
+    transport: Vec<Transport>,
+    /// Candidate types, a comma list out of host,srflx [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
+    candidates: Vec<CandidateType>,
+    /// Use only this interface; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: Vec<String>,
+    /// Use only this local address; repeatable
+    #[arg(long, value_name = "IP")]
+    pub(crate) bind: Vec<IpAddr>,
+    /// Bind to ports in this range
+    #[arg(long, value_name = "LOW-HIGH", value_parser = ports)]
+    pub(crate) ports: Option<RangeInclusive<u16>>,
+    /// Use loopback addresses too
+    #[arg(long)]
+    pub(crate) include_loopback: bool,
+    /// Use IPv4 only
+    #[arg(long, conflicts_with = "ipv6_only")]
+    pub ipv4_only: bool,
+    /// Use IPv6 only
+    #[arg(long)]
+    pub ipv6_only: bool,
+    /// Number of components
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) components: u16,
+    /// Seconds until it must be connected
+    #[arg(long, value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: u32,
+    /// Send no data before a pair is selected
+    #[arg(long)]
+    pub(crate) wait_selected: bool,
+    /// Nomination policy: fast takes the first good pair
+    #[arg(long, value_name = "POLICY", default_value = "fast", hide_possible_values = true)]
+    policy: Policy,
+    /// Write the event log, JSON Lines, to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+
+    #[command(flatten)]
+    later: Later,
+}
+
+/// Options whose capability is still to come: read, so that a script gets a
+/// sentence instead of "unexpected argument", and refused.
+#[derive(Debug, clap::Args)]
+struct Later {
+    #[arg(long, hide = true, value_name = "URI")]
+    turn: Vec<String>,
+    #[arg(long, hide = true, value_name = "USER")]
+    user: Vec<String>,
+    #[arg(long, hide = true, value_name = "PASS", allow_hyphen_values = true)]
+    pass: Vec<String>,
+    #[arg(long, hide = true, value_name = "FILE")]
+    pass_file: Vec<PathBuf>,
+    #[arg(long, hide = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    #[arg(long, hide = true, value_name = "URI")]
+    proxy: Option<String>,
+    #[arg(long, hide = true, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "kebab-case")]
+enum Transport {
+    Udp,
+    #[value(hide = true)]
+    TcpActive,
+    #[value(hide = true)]
+    TcpPassive,
+    #[value(hide = true)]
+    TcpSo,
+    #[value(hide = true)]
+    Tcp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CandidateType {
+    Host,
+    Srflx,
+    #[value(hide = true)]
+    Relay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    Fast,
+    #[value(hide = true)]
+    Best,
+}
+
+impl Later {
+    fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            (!self.turn.is_empty(), "--turn"),
+            (!self.user.is_empty(), "--user"),
+            (!self.pass.is_empty(), "--pass"),
+            (!self.pass_file.is_empty(), "--pass-file"),
+            (self.ca.is_some(), "--ca"),
+            (self.proxy.is_some(), "--proxy"),
+            (self.secret_file.is_some(), "--secret-file"),
+        ];
+        given.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+}
+
+impl Shared {
+    /// The role that was asked for.
+    pub(crate) fn role(&self) -> Option<Role> {
+        match (self.controlling, self.controlled) {
+            (true, _) => Some(Role::Controlling),
+            (_, true) => Some(Role::Controlled),
+            _ => None,
+        }
+    }
+
+    /// How long it may take until connected.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout.into())
+    }
+
+    /// Whether host candidates are wanted.
+    pub(crate) fn wants_host(&self) -> bool {
+        self.wants(CandidateType::Host)
+    }
+
+    /// Whether server-reflexive candidates are wanted.
+    pub(crate) fn wants_server_reflexive(&self) -> bool {
+        self.wants(CandidateType::Srflx)
+    }
+
+    fn wants(&self, kind: CandidateType) -> bool {
+        self.candidates.is_empty() || self.candidates.contains(&kind)
+    }
+
+    /// The STUN servers.
+    pub(crate) fn stun_servers(&self) -> Result<Vec<StunServer>, Failure> {
+        let parse = |text: &String| {
+            text.parse::<StunServer>().map_err(|error| {
+                let later =
+                    if error.rule() == UriRule::Transport { " (not supported yet)" } else { "" };
+                Failure::new(Exit::Usage, format!("--stun: {error}{later}"))
+            })
+        };
+        self.stun.iter().map(parse).collect()
+    }
+
+    /// How many servers were given.
+    pub(crate) fn servers(&self) -> usize {
+        self.stun.len()
+    }
+
+    /// The options as the event log's header shows them.
+    pub(crate) fn for_log(&self) -> Value {
+        json!({
+            "stun": self.stun,
+            "interface": self.interface,
+            "bind": self.bind,
+            "ports": self.ports.as_ref().map(|ports| [*ports.start(), *ports.end()]),
+            "include-loopback": self.include_loopback,
+            "host": self.wants_host(),
+            "srflx": self.wants_server_reflexive(),
+            "ipv4": !self.ipv6_only,
+            "ipv6": !self.ipv4_only,
+            "components": self.components,
+            "timeout": self.timeout,
+            "wait-selected": self.wait_selected,
+        })
+    }
+
+    /// Refuses what the program cannot do yet.
+    pub(crate) fn supported(&self) -> Result<(), Failure> {
+        let refused = if let Some(name) = self.later.first_given() {
+            name
+        } else if self.transport.iter().any(|transport| *transport != Transport::Udp) {
+            "--transport with tcp"
+        } else if self.candidates.first() == Some(&CandidateType::Relay)
+            && !self.wants_host()
+            && !self.wants_server_reflexive()
+        {
+            "--candidates relay"
+        } else if self.policy == Policy::Best {
+            "--policy best"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(Exit::Usage, format!("{refused} is not supported yet")))
+    }
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let rule = || format!("`{text}` is not LOW-HIGH with 1 <= LOW <= HIGH <= 65535");
+    let (low, high) = text.split_once('-').ok_or_else(rule)?;
+    match (low.parse::<u16>(), high.parse::<u16>()) {
+        (Ok(low @ 1..), Ok(high)) if low <= high => Ok(low..=high),
+        _ => Err(rule()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn shared(options: &[&str]) -> Shared {
+        let words = ["ice-probe", "stdio"].iter().chain(options);
+        match Args::try_parse_from(words).unwrap().command {
+            Command::Stdio(stdio) => stdio.shared,
+            _ => unreachable!("stdio was asked for"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let shared = shared(&["--controlled"]);
+        assert_eq!(shared.role(), Some(Role::Controlled));
+        assert_eq!(shared.timeout(), Duration::from_secs(45));
+        assert_eq!(shared.components, 1);
+        assert!(shared.wants_host() && shared.wants_server_reflexive());
+        assert!(shared.supported().is_ok());
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_with_a_sentence() {
+        for options in [
+            &["--turn", "turn:192.0.2.1", "--user", "u", "--pass", "p"][..],
+            &["--pass-file", "f"],
+            &["--ca", "f"],
+            &["--proxy", "socks5://192.0.2.1"],
+            &["--secret-file", "f"],
+            &["--transport", "udp,tcp"],
+            &["--transport", "tcp-active,tcp-passive,tcp-so"],
+            &["--candidates", "relay"],
+            &["--policy", "best"],
+        ] {
+            let failure = shared(options).supported().unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.message.ends_with("is not supported yet"), "{}", failure.message);
+        }
+        assert!(shared(&["--candidates", "host,srflx,relay"]).supported().is_ok());
+        assert!(shared(&["--transport", "udp"]).supported().is_ok());
+    }
+
+    #[test]
+    fn port_ranges() {
+        assert_eq!(ports("5000-5010"), Ok(5000..=5010));
+        assert_eq!(ports("7-7"), Ok(7..=7));
+        for text in ["", "5", "0-5", "9-5", "5-65536", "a-b", "5-"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_server_is_wrong_usage() {
+        let failure = shared(&["--stun", "stun:[::1"]).stun_servers().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains("stun:[::1"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,140 @@
+//! One of the two agents of a run.
+
+use std::collections::BTreeMap;
+
+use floe::Agent;
+use floe::agent::{Event, Happened, LogRecord, RemoteParameters, State};
+use floe::timer::Time;
+
+use super::report::{AgentReport, Selected};
+use crate::stdio::stats;
+
+/// An agent, and what it reported.
+pub(crate) struct Side {
+    /// What the report calls it.
+    pub(crate) name: &'static str,
+    /// The agent.
+    pub(crate) agent: Agent,
+    candidates: Vec<String>,
+    errors: Vec<String>,
+    selected: BTreeMap<u16, Selected>,
+    state: State,
+    failure: Option<String>,
+    gathered: bool,
+    records: Vec<LogRecord>,
+}
+
+/// A record, and whose it is.
+pub(crate) type Named = (&'static str, LogRecord);
+
+impl Side {
+    /// A side that has reported nothing.
+    pub(crate) fn new(name: &'static str, agent: Agent) -> Self {
+        Side {
+            name,
+            agent,
+            candidates: Vec::new(),
+            errors: Vec::new(),
+            selected: BTreeMap::new(),
+            state: State::New,
+            failure: None,
+            gathered: false,
+            records: Vec::new(),
+        }
+    }
+
+    /// Does what signalling does at first.
+    pub(crate) fn accept_credentials_of(&self, peer: &Side) {
+        let credentials = peer.agent.credentials();
+        let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+        parameters.pacing = peer.agent.pacing();
+        if let Err(error) = self.agent.set_remote(parameters) {
+            tracing::warn!(%error, "credentials refused");
+        }
+    }
+
+    /// Takes note of an event, and tells the peer what it has to know.
+    pub(crate) fn event(&mut self, event: Event, peer: &Side) {
+        self.records.extend(self.agent.log_records());
+        match event {
+            Event::Candidate { candidate, .. } => {
+                self.candidates.push(candidate.to_string());
+                if let Err(error) = peer.agent.add_remote_candidate(&candidate) {
+                    tracing::warn!(%error, "candidate refused");
+                }
+            }
+            Event::EndOfCandidates { .. } => {
+                self.gathered = true;
+                if let Err(error) = peer.agent.end_of_remote_candidates() {
+                    tracing::warn!(%error, "end of candidates refused");
+                }
+            }
+            Event::CandidateError { uri, code, text, .. } => {
+                self.errors.push(format!("{uri}: {text} ({code})"));
+            }
+            Event::State { state, reason } => {
+                self.state = state;
+                if state == State::Failed {
+                    self.failure = Some(reason.to_string());
+                }
+            }
+            Event::Selected { component, local, remote, .. } => {
+                let component = component.number();
+                let selected =
+                    Selected { component, local: local.to_string(), remote: remote.to_string() };
+                self.selected.insert(component, selected);
+            }
+            _ => {}
+        }
+    }
+
+    /// Why it failed, if it did.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.as_ref().map(|reason| format!("{} failed: {reason}", self.name))
+    }
+
+    /// Whether it failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Whether it has its selected pairs.
+    pub(crate) fn has_completed(&self) -> bool {
+        self.state == State::Completed
+    }
+
+    /// Whether it has all its candidates.
+    pub(crate) fn has_gathered(&self) -> bool {
+        self.gathered
+    }
+
+    /// What there is to say of it.
+    pub(crate) fn report(&self) -> AgentReport {
+        AgentReport {
+            name: self.name,
+            role: self.agent.role().to_string(),
+            candidates: self.candidates.clone(),
+            errors: self.errors.clone(),
+            pairs: stats::pairs(&self.agent.stats()).collect(),
+            selected: self.selected.values().cloned().collect(),
+        }
+    }
+
+    /// All that happened to it.
+    pub(crate) fn into_records(mut self) -> impl Iterator<Item = Named> {
+        self.records.extend(self.agent.log_records());
+        let name = self.name;
+        self.records.into_iter().map(move |record| (name, record))
+    }
+}
+
+/// When the second of two agents came to `state` for the first time.
+pub(crate) fn both_reached(records: &[Named], state: State) -> Option<Time> {
+    let mut first: BTreeMap<&str, Time> = BTreeMap::new();
+    for (name, record) in records {
+        if matches!(record.what, Happened::State { state: s, .. } if s == state) {
+            first.entry(name).or_insert(record.at);
+        }
+    }
+    (first.len() == 2).then(|| first.into_values().max()).flatten()
+}

@@ -1,0 +1,30 @@
+//! From the shared options to the settings of an agent.
+
+use floe::AgentConfig;
+use floe::agent::StunServer;
+use floe::check::Role;
+
+use crate::args::Shared;
+
+/// The settings of an agent in `role` that asks `servers`, and
+/// keeps records if `log`.
+pub(crate) fn agent_config(
+    shared: &Shared,
+    role: Role,
+    servers: Vec<StunServer>,
+    log: bool,
+) -> AgentConfig {
+    let mut config = AgentConfig::new(role);
+    config.ice.stun_servers = servers;
+    config.ice.include_loopback = shared.include_loopback;
+    config.ice.gather_host = shared.wants_host();
+    config.ice.gather_server_reflexive = shared.wants_server_reflexive();
+    config.ice.ipv4 = !shared.ipv6_only;
+    config.ice.ipv6 = !shared.ipv4_only;
+    config.ice.log = log;
+    config.components = shared.components;
+    config.bind = shared.bind.clone();
+    config.interfaces = shared.interface.iter().map(|name| name.as_str().into()).collect();
+    config.ports = shared.ports.clone();
+    config
+}

@@ -1,0 +1,236 @@
+//! The session behind the lines: what a line does to the agent, and what an
+//! event of the agent prints.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use floe::agent::{CommandError, Event, RemoteParameters, State};
+use floe::candidate::ComponentId;
+use floe::driver::AgentError;
+use floe::{Agent, Connection};
+
+use super::lines::{Line, Writer};
+use super::signalling::{Credentials, Signalling, Trickled};
+use super::stats;
+use crate::args;
+use crate::eventlog::EventLog;
+use crate::jsonl::{BadLine, Input, Output, Remote};
+use crate::outcome::Outcome;
+
+/// What this agent can do, in the words of `ice-options`.
+const OPTIONS: [&str; 2] = ["ice2", "trickle"];
+
+/// An agent and what the lines so far have made of it.
+pub(crate) struct Session {
+    agent: Agent,
+    connections: Vec<Connection>,
+    ufrag: String,
+    signalling: Signalling,
+    state: State,
+    selected: BTreeSet<ComponentId>,
+    wait_selected: bool,
+    outcome: Outcome,
+    log: Option<EventLog>,
+    writer: Writer,
+}
+
+impl Session {
+    /// A session with `agent`, as the command line asked for.
+    pub(crate) fn new(
+        agent: Agent,
+        args: &args::Stdio,
+        log: Option<EventLog>,
+        writer: Writer,
+    ) -> Self {
+        let components = (1..=args.shared.components).filter_map(ComponentId::new);
+        let connections = components.filter_map(|c| agent.connection(c)).collect();
+        Session {
+            connections,
+            ufrag: String::new(),
+            signalling: Signalling::default(),
+            state: State::New,
+            selected: BTreeSet::new(),
+            wait_selected: args.shared.wait_selected,
+            outcome: Outcome::new(args.shared.servers()),
+            log,
+            writer,
+            agent,
+        }
+    }
+
+    /// Prints the first line and starts to gather.
+    pub(crate) async fn start(&mut self) -> Result<(), AgentError> {
+        let credentials = self.agent.credentials();
+        self.ufrag = credentials.ufrag.to_string();
+        let line = Output::Credentials {
+            ufrag: self.ufrag.clone(),
+            pwd: credentials.pwd.to_string(),
+            options: OPTIONS.to_vec(),
+            pacing: u64::try_from(self.agent.pacing().as_millis()).unwrap_or(u64::MAX),
+            lite: false,
+        };
+        self.print(&line).await;
+        self.agent.gather()
+    }
+
+    /// What the session has shown so far.
+    pub(crate) fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Waits until nobody reads the output any more.
+    pub(crate) async fn reader_gone(&self) {
+        self.writer.reader_gone().await;
+    }
+
+    /// Waits for the next event of the agent.
+    pub(crate) async fn next_event(&self) -> Option<Event> {
+        self.agent.next_event().await
+    }
+
+    /// Prints a line.
+    pub(crate) async fn print(&mut self, output: &Output) {
+        self.writer.line(output.to_line()).await;
+    }
+
+    /// Does what a line asks for; breaks on `close`.
+    pub(crate) async fn line(&mut self, line: Line) -> ControlFlow<()> {
+        let input = match line {
+            Line::Whole(bytes) => Input::parse(&bytes),
+            Line::TooLong => Err(BadLine::too_long()),
+        };
+        let answer = match input {
+            Ok(Input::Close) => return ControlFlow::Break(()),
+            Ok(Input::Credentials(parameters)) => {
+                for answer in self.credentials(parameters) {
+                    self.print(&answer).await;
+                }
+                None
+            }
+            Ok(Input::Remote { ufrag, remote }) => self.trickled(ufrag.as_deref(), remote),
+            Ok(Input::Send { component, payload }) => self.send(component, &payload).await,
+            Ok(Input::Restart) => Some(restart_is_missing()),
+            Ok(Input::Stats) => Some(stats::line(&self.agent)),
+            Ok(Input::Ignored) => None,
+            Err(bad) => Some(bad.answer()),
+        };
+        if let Some(answer) = answer {
+            self.print(&answer).await;
+        }
+        self.write_log();
+        ControlFlow::Continue(())
+    }
+
+    fn credentials(&mut self, parameters: RemoteParameters) -> Vec<Output> {
+        match self.signalling.credentials(&parameters) {
+            Credentials::First(kept) => {
+                if let Err(error) = self.agent.set_remote(parameters) {
+                    return vec![BadLine::refused("credentials", error.to_string()).answer()];
+                }
+                kept.into_iter().filter_map(|remote| self.remote(remote)).collect()
+            }
+            Credentials::Restart => vec![restart_is_missing()],
+            Credentials::Same => Vec::new(),
+        }
+    }
+
+    fn trickled(&mut self, ufrag: Option<&str>, remote: Remote) -> Option<Output> {
+        match self.signalling.trickled(ufrag, remote) {
+            Trickled::Now(remote) => self.remote(remote),
+            Trickled::Kept => None,
+            Trickled::TooMany => {
+                Some(Output::error("refused", "too many candidates wait for their credentials"))
+            }
+        }
+    }
+
+    /// Gives the agent what the peer trickled.
+    fn remote(&self, remote: Remote) -> Option<Output> {
+        let result = match remote {
+            Remote::Candidate(candidate) => self.agent.add_remote_candidate(&candidate),
+            Remote::End => self.agent.end_of_remote_candidates(),
+        };
+        match result {
+            Ok(()) => None,
+            // RFC 8839 §5.1: what is not supported is ignored.
+            Err(AgentError::Command(CommandError::Ignored(why))) => {
+                tracing::debug!(why, "remote candidate ignored");
+                None
+            }
+            Err(error) => Some(Output::error("refused", error.to_string())),
+        }
+    }
+
+    async fn send(&self, component: ComponentId, payload: &[u8]) -> Option<Output> {
+        let connected =
+            matches!(self.state, State::Connected | State::Completed | State::Disconnected);
+        let index = usize::from(component.number()) - 1;
+        let Some(connection) = self.connections.get(index) else {
+            let rule = format!("must be a number from 1 to {}", self.connections.len());
+            return Some(BadLine::refused("component", rule).answer());
+        };
+        if !connected {
+            return Some(Output::error("not-connected", "there is no valid pair to send on"));
+        }
+        if self.wait_selected && !self.selected.contains(&component) {
+            return Some(Output::error(
+                "not-connected",
+                "no pair is selected, as --wait-selected wants",
+            ));
+        }
+        match connection.send(payload).await {
+            Ok(()) => None,
+            Err(error) => Some(Output::error("send-failed", error.to_string())),
+        }
+    }
+
+    /// Takes note of an event and prints it.
+    pub(crate) async fn event(&mut self, event: Event) {
+        self.outcome.event(&event);
+        self.write_log();
+        let line = match event {
+            Event::Candidate { candidate, .. } => {
+                Output::Candidate { candidate: candidate.to_string(), ufrag: self.ufrag.clone() }
+            }
+            Event::EndOfCandidates { .. } => Output::EndOfCandidates { ufrag: self.ufrag.clone() },
+            Event::CandidateError { uri, code, text, .. } => {
+                Output::CandidateError { url: uri.into(), code, text: text.into() }
+            }
+            Event::State { state, reason } => {
+                self.state = state;
+                Output::State { state: state.to_string(), reason: reason.to_string() }
+            }
+            Event::Selected { component, local, remote, .. } => {
+                self.selected.insert(component);
+                Output::Selected {
+                    component: component.number(),
+                    local: local.to_string(),
+                    remote: remote.to_string(),
+                }
+            }
+            _ => return,
+        };
+        self.print(&line).await;
+    }
+
+    /// Writes to the log what has happened since the last time.
+    pub(crate) fn write_log(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        self.agent.log_records().iter().for_each(|record| log.record(None, record));
+    }
+
+    /// Closes the agent; its last events are still to be read.
+    pub(crate) async fn close(&self) {
+        self.agent.close().await;
+    }
+
+    /// Waits until everything printed has gone out.
+    pub(crate) async fn finish(mut self) {
+        self.write_log();
+        self.writer.finish().await;
+    }
+}
+
+fn restart_is_missing() -> Output {
+    Output::error("not-supported", "an ICE restart is not supported yet")
+}

@@ -1,0 +1,10 @@
+//! `ice-probe` as a program: what it prints, and how it ends.
+
+#![cfg(feature = "cli")]
+
+mod demo;
+mod help;
+mod probe;
+mod serve;
+mod stdio;
+mod usage;

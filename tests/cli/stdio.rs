@@ -1,0 +1,256 @@
+//! `ice-probe stdio`: two of them with the test between them as signalling,
+//! and one that is told nonsense.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::probe::{Probe, ice_probe};
+
+/// Options that keep an agent on this machine.
+const HERE: [&str; 3] = ["--include-loopback", "--bind", "127.0.0.1"];
+
+fn start(role: &str, options: &[&str]) -> Probe {
+    Probe::start(&[&["stdio", role], &HERE[..], options].concat())
+}
+
+/// One agent that no one talks with; its first line is read.
+fn lonely(options: &[&str]) -> (Probe, Value) {
+    let probe = start("--controlling", options);
+    let first = probe.object().expect("it prints its credentials");
+    (probe, first)
+}
+
+/// Carries the lines of `from` to `to`, up to the end of its candidates.
+fn signal(from: &Probe, to: &mut Probe) {
+    loop {
+        let line = from.line().expect("it prints its candidates");
+        to.write(&line);
+        if line.contains(r#""type":"end-of-candidates""#) {
+            return;
+        }
+    }
+}
+
+/// Two agents that know each other.
+fn introduced(options: &[&str]) -> [Probe; 2] {
+    let mut a = start("--controlling", options);
+    let mut b = start("--controlled", options);
+    signal(&a, &mut b);
+    signal(&b, &mut a);
+    [a, b]
+}
+
+fn connected(options: &[&str]) -> [Probe; 2] {
+    let probes = introduced(options);
+    for probe in &probes {
+        probe.until_state("connected");
+    }
+    probes
+}
+
+fn close(mut probes: [Probe; 2]) {
+    probes.iter_mut().for_each(|probe| probe.write(r#"{"type":"close"}"#));
+    for probe in probes {
+        probe.until_state("closed");
+        assert_eq!(probe.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn the_first_line_is_the_credentials() {
+    let (mut probe, first) = lonely(&[]);
+    assert_eq!(first["type"], "credentials");
+    assert!(first["ufrag"].as_str().is_some_and(|ufrag| ufrag.len() >= 4));
+    assert!(first["pwd"].as_str().is_some_and(|pwd| pwd.len() >= 22));
+    assert_eq!((&first["pacing"], &first["lite"]), (&json!(5), &json!(false)));
+    assert!(first["options"].as_array().is_some_and(|all| all.contains(&json!("ice2"))));
+    let candidate = probe.next("candidate");
+    assert_eq!(candidate["ufrag"], first["ufrag"]);
+    let line = candidate["candidate"].as_str().expect("a candidate line");
+    assert!(line.starts_with("candidate:") && line.contains(" 127.0.0.1 "), "{line}");
+    assert_eq!(probe.next("end-of-candidates")["ufrag"], first["ufrag"]);
+    // Not connected, so the end of input is not a success.
+    probe.end_input();
+    assert_eq!(probe.exit_code(), Some(15));
+}
+
+#[test]
+fn two_connect_exchange_data_and_close() {
+    let [mut a, mut b] = connected(&[]);
+    a.write(r#"{"type":"send","text":"héllo"}"#);
+    assert_eq!(b.next("received"), json!({"type":"received","component":1,"text":"héllo"}));
+    b.write(r#"{"type":"send","component":1,"base64":"AP+A"}"#);
+    assert_eq!(a.next("received"), json!({"type":"received","component":1,"base64":"AP+A"}));
+    a.write(r#"{"type":"send","text":""}"#);
+    assert_eq!(b.next("received")["text"], "");
+    // What a STUN message begins with is payload like any other.
+    a.write(r#"{"type":"send","base64":"AAEAACESpEI="}"#);
+    assert_eq!(b.next("received")["base64"], "AAEAACESpEI=");
+    let largest = "x".repeat(32_768);
+    a.write(&json!({"type":"send","text":largest}).to_string());
+    assert_eq!(b.next("received")["text"], json!(largest));
+    close([a, b]);
+}
+
+#[test]
+fn components_have_their_own_data_and_selected_pair() {
+    let [mut a, b] = introduced(&["--components", "2"]);
+    for probe in [&a, &b] {
+        let lines = probe.until_state("completed");
+        let selected = lines.iter().filter(|line| line["type"] == "selected");
+        let components: BTreeSet<_> = selected.map(|line| line["component"].as_u64()).collect();
+        assert_eq!(components, BTreeSet::from([Some(1), Some(2)]));
+    }
+    a.write(r#"{"type":"send","component":2,"text":"two"}"#);
+    assert_eq!(b.next("received"), json!({"type":"received","component":2,"text":"two"}));
+    close([a, b]);
+}
+
+#[test]
+fn candidates_before_the_credentials_are_kept() {
+    let a = start("--controlling", &[]);
+    let mut b = start("--controlled", &[]);
+    let credentials = a.line().expect("it prints its credentials");
+    signal(&a, &mut b);
+    b.write(&credentials);
+    let mut a = a;
+    signal(&b, &mut a);
+    for probe in [&a, &b] {
+        probe.until_state("completed");
+    }
+    close([a, b]);
+}
+
+#[test]
+fn stats_tell_of_the_pairs() {
+    let [mut a, b] = connected(&[]);
+    a.next("selected");
+    a.write(r#"{"type":"stats"}"#);
+    let stats = a.next("stats");
+    assert_eq!((&stats["version"], &stats["role"]), (&json!(1), &json!("controlling")));
+    let pairs = stats["pairs"].as_array().expect("pairs is an array");
+    let selected = pairs.iter().find(|pair| pair["selected"] == true).expect("a selected pair");
+    assert_eq!(selected["state"], "succeeded");
+    assert!(selected["rtt"].as_f64().is_some());
+    close([a, b]);
+}
+
+#[test]
+fn bad_lines_are_answered_and_change_nothing() {
+    let (mut probe, _) = lonely(&[]);
+    for (line, field) in [
+        ("hello", "line"),
+        ("[]", "line"),
+        ("{}", "type"),
+        (r#"{"type":"credentials","ufrag":"abcd"}"#, "pwd"),
+        (r#"{"type":"send"}"#, "text"),
+        (r#"{"type":"send","component":2,"text":""}"#, "component"),
+        (r#"{"type":"candidate","candidate":"candidate:1 1 UDP 1 x"}"#, "candidate port"),
+    ] {
+        let error = probe.error(line);
+        assert_eq!((&error["code"], &error["field"]), (&json!("bad-input"), &json!(field)));
+        assert!(error["position"].is_u64() && error["rule"].is_string(), "{error}");
+    }
+    probe.write_bytes(b"{\"type\":\"\xff\"}\n");
+    assert_eq!(probe.next("error")["code"], "bad-input");
+    probe.write_bytes(&[&[b' '; 70_000][..], b"\n"].concat());
+    assert_eq!(probe.next("error")["rule"], "must not exceed 65536 bytes");
+    assert_eq!(probe.error(r#"{"type":"send","text":"x"}"#)["code"], "not-connected");
+    let large = json!({"type":"send","text":"x".repeat(32_769)}).to_string();
+    assert_eq!(probe.error(&large)["code"], "too-large");
+    // Extensions of others are no errors.
+    probe.write(r#"{"type":"sync","round":1}"#);
+    probe.write(r#"{"type":"news","from":"the future"}"#);
+    probe.write(r#"{"type":"stats","and":"more"}"#);
+    assert_eq!(probe.next("stats")["state"], "new");
+}
+
+#[test]
+fn a_restart_is_not_supported_yet() {
+    let (mut probe, _) = lonely(&[]);
+    assert_eq!(probe.error(r#"{"type":"restart"}"#)["code"], "not-supported");
+    let credentials = |ufrag: &str| {
+        json!({"type":"credentials","ufrag":ufrag,"pwd":"0123456789abcdefghijkl"}).to_string()
+    };
+    probe.write(&credentials("aaaa"));
+    probe.write(&credentials("aaaa"));
+    assert_eq!(probe.error(&credentials("bbbb"))["code"], "not-supported");
+}
+
+#[test]
+fn the_time_to_connect_is_bounded() {
+    let (probe, _) = lonely(&["--timeout", "1"]);
+    assert_eq!(probe.next("error")["code"], "timeout");
+    assert_eq!(probe.next("state")["state"], "closed");
+    assert_eq!(probe.exit_code(), Some(15));
+}
+
+#[test]
+fn no_address_is_no_network() {
+    let mut probe = start("--controlling", &["--ipv6-only"]);
+    probe.next("end-of-candidates");
+    probe.end_input();
+    assert_eq!(probe.exit_code(), Some(14));
+}
+
+#[test]
+fn without_a_reader_it_ends_quietly() {
+    let mut command = ice_probe();
+    command.args(["stdio", "--controlling"]).args(HERE);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("ice-probe starts");
+    drop(child.stdout.take());
+    let input = child.stdin.take();
+    let output = child.wait_with_output().expect("a child of ours can be waited for");
+    drop(input);
+    assert_eq!(output.status.code(), Some(15), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn data_waits_for_selection_where_that_is_wanted() {
+    let [mut a, b] = connected(&["--wait-selected"]);
+    a.next("selected");
+    a.write(r#"{"type":"send","text":"now"}"#);
+    assert_eq!(b.next("received")["text"], "now");
+    close([a, b]);
+}
+
+#[test]
+fn the_log_has_no_secret() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stdio-log.jsonl");
+    let mut a = start("--controlling", &["--log", path.to_str().expect("the path is UTF-8")]);
+    let mut b = start("--controlled", &[]);
+    let credentials = a.line().expect("it prints its credentials");
+    b.write(&credentials);
+    signal(&a, &mut b);
+    signal(&b, &mut a);
+    a.until_state("completed");
+    a.write(r#"{"type":"send","text":"do not log this"}"#);
+    b.next("received");
+    close([a, b]);
+    let text = std::fs::read_to_string(&path).expect("the log was written");
+    let header: Value =
+        serde_json::from_str(text.lines().next().unwrap_or_default()).expect("JSON");
+    assert_eq!((&header["command"], &header["role"]), (&json!("stdio"), &json!("controlling")));
+    let credentials: Value = serde_json::from_str(&credentials).expect("JSON");
+    assert!(!text.contains(credentials["pwd"].as_str().expect("a password")));
+    assert!(!text.contains("do not log this"));
+    assert!(text.contains(r#""ev":"selected""#));
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupts_end_it_as_promised() {
+    let (probe, _) = lonely(&[]);
+    probe.signal("INT");
+    assert_eq!(probe.exit_code(), Some(130));
+    let [a, b] = connected(&[]);
+    a.signal("INT");
+    assert_eq!(a.exit_code(), Some(0));
+    b.signal("TERM");
+    assert_eq!(b.exit_code(), Some(0));
+}

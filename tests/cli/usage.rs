@@ -1,0 +1,61 @@
+//! Wrong usage is exit code 2 and a sentence on stderr.
+
+use crate::probe::ice_probe;
+
+#[track_caller]
+fn wrong(arguments: &[&str], sentence: &str) {
+    let output = ice_probe().args(arguments).output().expect("ice-probe starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    assert!(stderr.contains(sentence), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+}
+
+#[test]
+fn what_the_command_line_does_not_have() {
+    wrong(&[], "Usage:");
+    wrong(&["nonsense"], "nonsense");
+    wrong(&["stdio", "--controlling", "--nonsense"], "--nonsense");
+    wrong(&["stdio"], "--controlling or --controlled");
+    wrong(&["stdio", "--controlling", "--controlled"], "--controlled");
+    wrong(&["demo", "--ipv4-only", "--ipv6-only"], "--ipv6-only");
+    wrong(&["demo", "--quiet", "--verbose"], "--verbose");
+}
+
+#[test]
+fn values_out_of_range() {
+    wrong(&["demo", "--ports", "9-5"], "LOW-HIGH");
+    wrong(&["demo", "--components", "0"], "--components");
+    wrong(&["demo", "--components", "257"], "--components");
+    wrong(&["demo", "--timeout", "0"], "--timeout");
+    wrong(&["demo", "--bind", "localhost"], "--bind");
+    wrong(&["demo", "--transport", "sctp"], "--transport");
+    wrong(&["demo", "--candidates", "prflx"], "--candidates");
+    wrong(&["serve", "--listen", "127.0.0.1"], "--listen");
+    wrong(&["stdio", "--controlling", "--stun", "example.org"], "--stun");
+}
+
+#[test]
+fn what_is_still_to_come() {
+    for options in [
+        &["--turn", "turn:192.0.2.1", "--user", "u", "--pass", "-secret-"][..],
+        &["--turn", "turns:192.0.2.1?transport=tcp", "--user", "u", "--pass-file", "f"],
+        &["--ca", "roots.pem"],
+        &["--proxy", "http://192.0.2.1:3128"],
+        &["--secret-file", "f"],
+        &["--transport", "tcp"],
+        &["--transport", "udp,tcp-active,tcp-passive,tcp-so"],
+        &["--candidates", "relay"],
+        &["--policy", "best"],
+        &["--stun", "stuns:192.0.2.1"],
+        &["--stun", "stun:192.0.2.1?transport=tcp"],
+    ] {
+        wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
+        wrong(&[&["demo"], options].concat(), "not supported yet");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written() {
+    wrong(&["demo", "--log", "/nonexistent/file.jsonl"], "/nonexistent/file.jsonl");
+}
