@@ -346,6 +346,9 @@ fn an_address_that_cannot_be_bound_is_skipped() {
     let mut machine = Machine::with_components(1, &addresses, &["192.0.2.7"], one_nat, servers);
     machine.run_until(SECOND);
     assert_eq!((machine.candidates().len(), machine.end()), (2, Some(30)));
+    let is_refusal =
+        |e: &Event| matches!(e, Event::AddressRefused { ip, .. } if ip.to_string() == addresses[0]);
+    assert_eq!(machine.events.iter().filter(|(_, e)| is_refusal(e)).count(), 1);
     let mut machine =
         Machine::with_components(1, &addresses[..1], &["192.0.2.7"], one_nat, servers);
     machine.run_until(SECOND);

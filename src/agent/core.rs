@@ -1,6 +1,7 @@
 //! The core and its commands.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::gathering::Gathering;
@@ -48,6 +49,8 @@ pub struct Core {
 pub(super) struct Base {
     pub(super) stream: StreamId,
     pub(super) component: ComponentId,
+    /// The address that it was asked for.
+    pub(super) ip: IpAddr,
     pub(super) local: Option<LocalId>,
     pub(super) phase: BasePhase,
     /// The scope of a link-local IPv6 address, else 0.

@@ -1,7 +1,7 @@
 //! What the core reports.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::{BaseId, StreamId};
 use crate::candidate::{Candidate, ComponentId};
@@ -105,6 +105,13 @@ pub enum Event {
         /// The server's STUN error code, or 701 when it was not reached.
         code: u16,
         /// A sentence for people.
+        text: Box<str>,
+    },
+    /// No socket could be bound to an address of this machine; it is skipped.
+    AddressRefused {
+        /// The address.
+        ip: IpAddr,
+        /// The system's words.
         text: Box<str>,
     },
     /// The agent's state changed.

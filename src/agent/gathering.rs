@@ -102,6 +102,7 @@ impl Core {
                     self.bases.push(Base {
                         stream,
                         component,
+                        ip,
                         local: None,
                         phase: BasePhase::Binding,
                         scope,
@@ -160,6 +161,8 @@ impl Core {
             return;
         }
         base.phase = BasePhase::Closed;
+        let (ip, text) = (base.ip, Box::from(error.to_string()));
+        self.events.push_back(Event::AddressRefused { ip, text });
         tracing::warn!(base = id.0, %error, "an address could not be bound");
         self.log.add(now, || Happened::SocketRefused { base: id, error: error.to_string().into() });
         self.gathering.binding -= 1;

@@ -281,7 +281,7 @@ impl Shared {
     fn perform(&self, machine: &mut Machine, op: SocketOp) {
         match op {
             SocketOp::BindUdp { base, ip, scope, stream, .. } => {
-                let bound = self.bind(machine, base, ip, scope, stream);
+                let bound = self.open_socket(machine, base, ip, scope, stream);
                 let local = bound.as_ref().map(|bound| bound.socket.local());
                 let input = match &local {
                     Ok(local) => Input::Bound { base, local: *local },
@@ -312,7 +312,7 @@ impl Shared {
         }
     }
 
-    fn bind(
+    fn open_socket(
         &self,
         machine: &Machine,
         base: BaseId,
