@@ -157,6 +157,12 @@ impl Session {
                 tracing::debug!(why, "remote candidate ignored");
                 None
             }
+            // It came twice, too late or past a limit: nothing the peer or
+            // the user did wrong, and the agent has counted it.
+            Err(AgentError::Command(CommandError::Refused(why))) => {
+                tracing::debug!(%why, "remote candidate not taken");
+                None
+            }
             Err(error) => Some(Output::error("refused", error.to_string())),
         }
     }
