@@ -36,9 +36,31 @@ const USABLE: Duration = RTT.saturating_add(Duration::from_millis(15));
 const SELECTED: Duration = RTT.saturating_mul(2).saturating_add(Duration::from_millis(25));
 
 #[test]
+fn a_port_restricted_nat_on_each_side() {
+    if ready("a_port_restricted_nat_on_each_side") {
+        compare(&PORT_RESTRICTED, &[Implementation::Floe]);
+    }
+}
+
+/// Every tenth frame is lost, wherever it comes from.
+#[test]
+fn loss_between_the_nats() {
+    if !ready("loss_between_the_nats") {
+        return;
+    }
+    let lab = Lab::new(&Cell { loss: 0.1, ..PORT_RESTRICTED });
+    let mut session = start(&lab, Implementation::Floe);
+    session.until_gathered();
+    session.forward();
+    session.until_connected();
+    session.until_completed();
+    session.close();
+}
+
+#[test]
 #[ignore = "measures other agents beside this one, by hand"]
 fn beside_libnice_and_aioice() {
-    let all = [Implementation::Libnice, Implementation::Aioice];
+    let all = [Implementation::Floe, Implementation::Libnice, Implementation::Aioice];
     let available: Vec<_> = all.into_iter().filter(|one| one.available()).collect();
     if ready("beside_libnice_and_aioice") {
         compare(&PORT_RESTRICTED, &available);
@@ -143,14 +165,19 @@ struct Figures {
     selected: Duration,
 }
 
-/// One negotiation with data both ways, over a pair that goes through the NATs.
-fn negotiate(lab: &Lab, implementation: Implementation) -> Figures {
+/// Starts both agents; the one on the first host controls.
+fn start(lab: &Lab, implementation: Implementation) -> Session {
     let agent = |controlling: bool| {
         let stun = Some(STUN.to_string());
         let command = implementation.command(&Options { controlling, stun, ..Options::default() });
         (implementation.name(), command, Some(&lab.hosts[usize::from(!controlling)]))
     };
-    let mut session = Session::start([agent(true), agent(false)]);
+    Session::start([agent(true), agent(false)])
+}
+
+/// One negotiation with data both ways, over a pair that goes through the NATs.
+fn negotiate(lab: &Lab, implementation: Implementation) -> Figures {
+    let mut session = start(lab, implementation);
     session.until_gathered();
     for side in &session.sides {
         assert!(side.candidates.iter().any(|line| kind(line) == "srflx"), "{:?}", side.candidates);
