@@ -1,7 +1,7 @@
 //! The data path allocates nothing per datagram once it is warm.
 
 #![cfg(feature = "tokio")]
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! Two agents on real loopback sockets.
 
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used)]
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
