@@ -1,12 +1,15 @@
 use std::net::SocketAddr;
 
+use super::classic;
 use crate::stun::{self, Class, Fingerprint, Message, Method};
 
 /// Writes the answer to a Binding request (RFC 8489 §6.3.1); false if there is
 /// none to give. An answer is never more than a few dozen bytes longer than
 /// its request, so that the server is of no use for amplifying a flood.
 pub(super) fn respond(datagram: &[u8], from: SocketAddr, out: &mut Vec<u8>) -> bool {
-    let Ok(request) = Message::parse(datagram) else { return false };
+    let Ok(request) = Message::parse(datagram) else {
+        return classic::respond(datagram, from, out);
+    };
     if request.class() != Class::Request || request.method() != Method::BINDING {
         return false;
     }

@@ -2,6 +2,7 @@
 //! credentials. For demonstrations, tests and small installations.
 
 mod binding;
+mod classic;
 mod rate;
 
 use std::io;
