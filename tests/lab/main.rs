@@ -11,9 +11,9 @@ mod stun_server;
 mod topology;
 mod wire;
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::namespace::enter;
@@ -49,7 +49,7 @@ fn loss_between_the_nats() {
         return;
     }
     let lab = Lab::new(&Cell { loss: 0.1, ..PORT_RESTRICTED });
-    let mut session = start(&lab, Implementation::Floe);
+    let mut session = start(&lab, Implementation::Floe, STUN);
     session.until_gathered();
     session.forward();
     session.until_connected();
@@ -64,6 +64,28 @@ fn beside_libnice_and_aioice() {
     let available: Vec<_> = all.into_iter().filter(|one| one.available()).collect();
     if ready("beside_libnice_and_aioice") {
         compare(&PORT_RESTRICTED, &available);
+    }
+}
+
+/// Every agent learns its address from `ice-probe serve`; libnice asks in the
+/// manner of RFC 3489.
+#[test]
+fn every_agent_gathers_from_ice_probe_serve() {
+    let all = [Implementation::Floe, Implementation::Libnice, Implementation::Aioice];
+    let available: Vec<_> = all.into_iter().filter(|one| one.available()).collect();
+    if !ready("every_agent_gathers_from_ice_probe_serve") {
+        return;
+    }
+    let lab = Lab::new(&PORT_RESTRICTED);
+    let address = SocketAddrV4::new(*STUN.ip(), STUN.port() + 1);
+    let _server = Server::start(&lab, address);
+    for implementation in available {
+        let mut session = start(&lab, implementation, address);
+        session.until_gathered();
+        for side in &session.sides {
+            let learnt = side.candidates.iter().any(|line| kind(line) == "srflx");
+            assert!(learnt, "{}: {:?}", implementation.name(), side.candidates);
+        }
     }
 }
 
@@ -165,10 +187,37 @@ struct Figures {
     selected: Duration,
 }
 
+/// A running `ice-probe serve`; it is ended when dropped.
+struct Server(Child);
+
+impl Server {
+    /// Starts it on the lab's server and waits until it listens.
+    fn start(lab: &Lab, address: SocketAddrV4) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ice-probe"));
+        command.args(["serve", "--json", "--listen", &address.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = lab.server.run(|| command.spawn()).expect("ice-probe starts");
+        let mut server = Self(child);
+        let output = server.0.stdout.take().expect("stdout was asked for");
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).expect("it prints where it listens");
+        assert!(line.contains(&format!("stun:{address}")), "{line}");
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only where it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts both agents; the one on the first host controls.
-fn start(lab: &Lab, implementation: Implementation) -> Session {
+fn start(lab: &Lab, implementation: Implementation, stun: SocketAddrV4) -> Session {
     let agent = |controlling: bool| {
-        let stun = Some(STUN.to_string());
+        let stun = Some(stun.to_string());
         let command = implementation.command(&Options { controlling, stun, ..Options::default() });
         (implementation.name(), command, Some(&lab.hosts[usize::from(!controlling)]))
     };
@@ -177,7 +226,7 @@ fn start(lab: &Lab, implementation: Implementation) -> Session {
 
 /// One negotiation with data both ways, over a pair that goes through the NATs.
 fn negotiate(lab: &Lab, implementation: Implementation) -> Figures {
-    let mut session = start(lab, implementation);
+    let mut session = start(lab, implementation, STUN);
     session.until_gathered();
     for side in &session.sides {
         assert!(side.candidates.iter().any(|line| kind(line) == "srflx"), "{:?}", side.candidates);
