@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) components: Option<u16>,
     /// Gather on 127.0.0.1 alone.
     pub(crate) loopback: bool,
+    /// libnice offers TCP candidates too.
+    pub(crate) tcp: bool,
     /// libnice exchanges complete candidate lists.
     pub(crate) no_trickle: bool,
     /// libnice waits for better pairs before it nominates.
@@ -74,6 +76,7 @@ impl Implementation {
                 if options.loopback {
                     command.args(["--bind", "127.0.0.1"]);
                 }
+                command.args(options.tcp.then_some("--tcp"));
                 command.args(options.no_trickle.then_some("--no-trickle"));
                 command.args(options.regular_nomination.then_some("--regular-nomination"));
                 command

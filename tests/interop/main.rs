@@ -49,6 +49,12 @@ fn libnice_controls_without_trickle() {
     over_loopback([Libnice, Floe], &Options { no_trickle: true, ..Options::default() });
 }
 
+/// Candidates that are not supported do no harm.
+#[test]
+fn libnice_offers_tcp_too() {
+    over_loopback([Floe, Libnice], &Options { tcp: true, ..Options::default() });
+}
+
 #[test]
 fn libnice_is_controlled_over_a_link() {
     over_a_link("libnice_is_controlled_over_a_link", [Floe, Libnice], 1);

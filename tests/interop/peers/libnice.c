@@ -1,9 +1,9 @@
-/* A libnice agent behind the JSON Lines of `ice-probe stdio`, for one stream
- * over UDP: what one of the two prints, the other understands.
+/* A libnice agent behind the JSON Lines of `ice-probe stdio`, for one stream:
+ * what one of the two prints, the other understands.
  *
  *   libnice-peer --controlling|--controlled [--stun ADDRESS:PORT]
  *                [--bind ADDRESS] [--components N] [--no-trickle]
- *                [--regular-nomination]
+ *                [--regular-nomination] [--tcp]
  *
  * Without --bind libnice takes every address that is not loopback. With
  * --no-trickle candidates are printed only when gathering has ended, and the
@@ -33,7 +33,7 @@ typedef struct {
     GSList *remote; /* candidates kept back by --no-trickle */
 } Peer;
 
-static gboolean controlling, controlled, no_trickle, regular_nomination;
+static gboolean controlling, controlled, no_trickle, regular_nomination, tcp;
 static gchar *stun, *bind_address;
 static gint components = 1;
 
@@ -45,6 +45,7 @@ static const GOptionEntry options[] = {
     {"components", 0, 0, G_OPTION_ARG_INT, &components, "components of the stream", "N"},
     {"no-trickle", 0, 0, G_OPTION_ARG_NONE, &no_trickle, "exchange complete lists", NULL},
     {"regular-nomination", 0, 0, G_OPTION_ARG_NONE, &regular_nomination, "nominate once", NULL},
+    {"tcp", 0, 0, G_OPTION_ARG_NONE, &tcp, "offer TCP candidates too", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -340,7 +341,7 @@ static gboolean on_input(GIOChannel *channel, GIOCondition condition, gpointer d
 
 static void configure(NiceAgent *agent)
 {
-    g_object_set(agent, "controlling-mode", controlling, "ice-tcp", FALSE, "upnp", FALSE, NULL);
+    g_object_set(agent, "controlling-mode", controlling, "ice-tcp", tcp, "upnp", FALSE, NULL);
     if (stun) {
         gchar *colon = strrchr(stun, ':');
 
