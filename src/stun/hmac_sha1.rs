@@ -40,17 +40,15 @@ impl HmacSha1 {
 
     /// The HMAC of `message`, which is made of whole 32-bit words, with
     /// `length` in its length field (bytes 2 and 3).
+    #[inline]
     pub(super) fn of_message(&self, message: &[u8], length: u16) -> Words {
         let mut state = self.inner;
         let mut length = Some(length);
-        let mut blocks = [Block::default(); 2];
-        let mut pairs = message.chunks_exact(2 * BLOCK_LEN);
-        for pair in &mut pairs {
-            fill(&mut blocks, pair, length.take());
-            sha1::compress(&mut state, &blocks);
-            blocks = [Block::default(); 2];
+        let mut rest = message;
+        if message.len() >= 2 * BLOCK_LEN {
+            rest = hash_pairs(&mut state, message, length.take());
         }
-        let rest = pairs.remainder();
+        let mut blocks = [Block::default(); 2];
         fill(&mut blocks, rest, length);
         blocks[rest.len() / BLOCK_LEN][rest.len() % BLOCK_LEN] = 0x80;
         let mut used = (rest.len() + 1 + 8).div_ceil(BLOCK_LEN);
@@ -64,6 +62,7 @@ impl HmacSha1 {
         self.outer_of(&state)
     }
 
+    #[inline]
     fn outer_of(&self, inner: &Words) -> Words {
         let mut block = Block::default();
         for (place, word) in block.chunks_exact_mut(4).zip(inner) {
@@ -109,20 +108,37 @@ fn keyed(key: &[u8; BLOCK_LEN], pad: u8) -> Words {
     state
 }
 
+/// Hashes two blocks at a time as long as there are two; returns what is left.
+/// A connectivity check is shorter than that.
+#[cold]
+fn hash_pairs<'a>(state: &mut Words, message: &'a [u8], mut length: Option<u16>) -> &'a [u8] {
+    let mut pairs = message.chunks_exact(2 * BLOCK_LEN);
+    for pair in &mut pairs {
+        let mut blocks = [Block::default(); 2];
+        fill(&mut blocks, pair, length.take());
+        sha1::compress(state, &blocks);
+    }
+    pairs.remainder()
+}
+
 /// Copies at most two blocks of text into `blocks`, and `length` into bytes 2
 /// and 3 if these are the first of a message.
 #[inline]
 fn fill(blocks: &mut [Block; 2], text: &[u8], length: Option<u16>) {
-    match text.split_first_chunk::<BLOCK_LEN>() {
+    let rest = match text.split_first_chunk::<BLOCK_LEN>() {
         Some((first, rest)) => {
             blocks[0].copy_from_slice(first);
-            copy_words(&mut blocks[1], rest);
+            rest
         }
-        None => copy_words(&mut blocks[0], text),
-    }
+        None => {
+            copy_words(&mut blocks[0], text);
+            &[]
+        }
+    };
     if let Some(length) = length {
         blocks[0][2..4].copy_from_slice(&length.to_be_bytes());
     }
+    copy_words(&mut blocks[1], rest);
 }
 
 /// A call of `memcpy` for so few bytes costs more than the words one by one.

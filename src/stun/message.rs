@@ -77,6 +77,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// The first rule of RFC 8489 that the bytes break.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
         check_header(bytes)?;
         let mut message = Message {
