@@ -51,9 +51,10 @@ impl Rng {
         self.0.next_u64()
     }
 
-    /// `len` random ice-chars: 6 bits of randomness each (RFC 8839 §5.4).
-    pub fn ice_chars(&mut self, len: usize) -> String {
-        (0..len).map(|_| char::from(ICE_CHARS[self.0.random_range(0..ICE_CHARS.len())])).collect()
+    /// `LEN` random ice-chars: 6 bits of randomness each (RFC 8839 §5.4).
+    pub fn ice_chars<const LEN: usize>(&mut self) -> Box<str> {
+        let chars = self.bytes::<LEN>().map(|byte| ICE_CHARS[usize::from(byte % 64)]);
+        str::from_utf8(&chars).expect("invariant: ice-chars are ASCII").into()
     }
 
     /// A duration drawn evenly from `low..=high`.
@@ -70,7 +71,7 @@ mod tests {
     fn the_same_seed_gives_the_same_values() {
         let (mut a, mut b) = (Rng::new(&Seed::from_number(7)), Rng::new(&Seed::from_number(7)));
         assert_eq!(a.bytes::<12>(), b.bytes::<12>());
-        assert_eq!(a.ice_chars(24), b.ice_chars(24));
+        assert_eq!(a.ice_chars::<24>(), b.ice_chars::<24>());
         assert_ne!(Rng::new(&Seed::from_number(8)).number(), a.number());
     }
 }

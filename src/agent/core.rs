@@ -125,6 +125,7 @@ impl Core {
         while self.streams.iter().any(|s| s.local.ufrag == stream.local.ufrag) {
             stream = Stream::new(&mut self.rng);
         }
+        self.streams.reserve_exact(1);
         self.streams.push(stream);
         Ok(StreamId(number))
     }
@@ -342,12 +343,19 @@ impl Core {
 
     /// The next thing that only the driver can do.
     pub fn poll_socket_op(&mut self) -> Option<SocketOp> {
-        self.socket_ops.pop_front()
+        let at_rest = self.is_at_rest();
+        next(&mut self.socket_ops, at_rest)
     }
 
     /// The next thing that the application may want to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let at_rest = self.is_at_rest();
+        next(&mut self.events, at_rest)
+    }
+
+    /// No checks are running, as in most agents most of the time.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state() != State::Checking
     }
 
     /// The next record of what happened; only with [`Config::log`].
@@ -411,6 +419,15 @@ impl Core {
             Kind::PeerReflexive | Kind::Relayed => false,
         }
     }
+}
+
+/// The next of a queue. An agent at rest gives the memory of an empty one back.
+pub(super) fn next<T>(queue: &mut VecDeque<T>, at_rest: bool) -> Option<T> {
+    let next = queue.pop_front();
+    if next.is_none() && at_rest {
+        queue.shrink_to_fit();
+    }
+    next
 }
 
 /// A peer that asks for more than this would stop us from checking at all.

@@ -91,7 +91,13 @@ impl Core {
             ipv4: self.config.ipv4,
             ipv6: self.config.ipv6,
         };
-        for ranked in qualify(addresses, &rules) {
+        let addresses = qualify(addresses, &rules);
+        for stream in self.streams() {
+            let bases = addresses.len() * self.checks.components(stream.0).len();
+            self.bases.reserve_exact(bases);
+            self.checks.expect_bases(stream.0, bases);
+        }
+        for ranked in addresses {
             for stream in self.streams() {
                 for at in 0..self.checks.components(stream.0).len() {
                     let component = self.checks.components(stream.0)[at].id;

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::agent::core::next;
 use crate::agent::{BaseId, Core, DropReason, Transmit};
 use crate::check::{Role, Start};
 use crate::stun::{self, CheckParameters, CheckTemplate, IntegrityKey, TransactionId};
@@ -55,7 +56,8 @@ impl Core {
 
     /// Writes the next datagram to send into `out`, which is cleared first.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
-        while let Some(outgoing) = self.outgoing.pop_front() {
+        let at_rest = self.is_at_rest();
+        while let Some(outgoing) = next(&mut self.outgoing, at_rest) {
             if self.write(&outgoing, out).is_some() {
                 let to = self.in_scope_of(outgoing.base, outgoing.to);
                 return Some(Transmit { base: outgoing.base, to });

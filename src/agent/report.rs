@@ -97,10 +97,15 @@ impl Core {
             let crate::check::Start { pair, kind, again, use_candidate, .. } = start;
             self.log.add(now, || Happened::CheckSent { pair, kind, again, use_candidate });
         }
+        // The state follows from what there was notice of, once it began.
+        let mut changed = self.reported.state() == State::New;
         while let Some(notice) = self.checks.poll_notice() {
             self.tell(notice, now);
+            changed = true;
         }
-        self.report_state(now);
+        if changed {
+            self.report_state(now);
+        }
     }
 
     fn tell(&mut self, notice: Notice, now: Time) {

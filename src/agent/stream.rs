@@ -44,10 +44,8 @@ pub(super) struct EarlyCheck {
 
 impl Stream {
     pub(super) fn new(rng: &mut Rng) -> Self {
-        let local = Credentials {
-            ufrag: rng.ice_chars(UFRAG_LEN).into(),
-            pwd: rng.ice_chars(PWD_LEN).into(),
-        };
+        let local =
+            Credentials { ufrag: rng.ice_chars::<UFRAG_LEN>(), pwd: rng.ice_chars::<PWD_LEN>() };
         let local_key = IntegrityKey::short_term(&local.pwd);
         Stream { local, local_key, remote: None, early: Vec::new(), remote_done: false }
     }
@@ -55,7 +53,7 @@ impl Stream {
     /// USERNAME of our checks: the peer's fragment first (RFC 8445 §7.2.2).
     pub(super) fn username(&self) -> Option<String> {
         let remote = self.remote.as_ref()?;
-        Some(format!("{}:{}", remote.credentials.ufrag, self.local.ufrag))
+        Some([&*remote.credentials.ufrag, ":", &self.local.ufrag].concat())
     }
 }
 

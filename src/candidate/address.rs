@@ -168,6 +168,9 @@ fn network(address: &LocalAddress) -> Option<(&str, u32, u128)> {
 
 /// The order of preference: what reaches only one link comes last.
 fn in_order(addresses: Vec<&LocalAddress>) -> Vec<&LocalAddress> {
+    if addresses.len() <= 1 {
+        return addresses;
+    }
     let (link, other): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|a| scope(a) == Scope::Link);
     let mut order = interleave(other);

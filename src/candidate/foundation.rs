@@ -1,7 +1,6 @@
 //! Foundations (RFC 8445 §5.1.1.3): they name the candidates that are likely
 //! to fail for the same cause.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -78,7 +77,8 @@ pub struct Origin {
 /// stream and component. They are numbered from 1.
 #[derive(Clone, Debug, Default)]
 pub struct Foundations {
-    numbers: BTreeMap<Key, u32>,
+    /// An agent has few origins: as many as addresses, times servers.
+    keys: Vec<Key>,
 }
 
 /// A link-local address means one thing on each interface, so its scope id
@@ -100,9 +100,13 @@ impl Foundations {
         };
         let base = net::canonical(base);
         let server = server.map(|ip| ip.to_canonical());
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX).saturating_add(1);
         let key = (kind, base.ip(), scope, protocol, tcp_type, server);
-        Foundation::from_number(*self.numbers.entry(key).or_insert(next))
+        let known = self.keys.iter().position(|k| *k == key);
+        let at = known.unwrap_or_else(|| {
+            self.keys.push(key);
+            self.keys.len() - 1
+        });
+        Foundation::from_number(u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1))
     }
 }
 

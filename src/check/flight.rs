@@ -98,10 +98,7 @@ impl Flights {
         self.0 = Vec::new();
     }
 
-    /// Gives memory back once nothing is under way.
-    pub(super) fn shrink(&mut self) {
-        if self.0.is_empty() {
-            self.0.shrink_to_fit();
-        }
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -24,6 +24,11 @@ impl Checks {
         id
     }
 
+    /// So many bases will be added to a stream.
+    pub fn expect_bases(&mut self, stream: u16, count: usize) {
+        self.lists[usize::from(stream)].locals.reserve_exact(count);
+    }
+
     /// Adds a candidate of ours that is only an image of its base (server- or
     /// peer-reflexive). It forms no pairs: those would be replaced by its
     /// base's and pruned (§6.1.2.4).
@@ -355,7 +360,11 @@ impl Checks {
         });
         match self.pairs.get_mut(id.0 as usize) {
             Some(slot) => *slot = pair,
-            None => self.pairs.push(pair),
+            None => {
+                // One is common, and room for four is much.
+                self.pairs.reserve_exact(usize::from(self.pairs.is_empty()));
+                self.pairs.push(pair);
+            }
         }
         self.lists[usize::from(stream)].pairs.push(id);
         self.listed += 1;
@@ -439,6 +448,8 @@ fn place(remotes: &mut Vec<RemoteEntry>, slot: Option<RemoteId>, entry: RemoteEn
             id
         }
         None => {
+            // One is common, and room for four is much.
+            remotes.reserve_exact(usize::from(remotes.is_empty()));
             remotes.push(entry);
             RemoteId(u16::try_from(remotes.len() - 1).unwrap_or(u16::MAX))
         }

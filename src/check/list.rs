@@ -63,7 +63,7 @@ impl Component {
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) state: ListState,
-    pub(super) components: Vec<Component>,
+    pub(super) components: Box<[Component]>,
     pub(super) locals: Vec<LocalEntry>,
     pub(super) remotes: Vec<RemoteEntry>,
     /// Remote candidates that were signalled, and those found.

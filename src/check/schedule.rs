@@ -18,7 +18,21 @@ impl Checks {
         self.consider_nominations(now);
         self.conclude(now);
         self.start_next(now, pacer, rng);
-        self.flights.shrink();
+        self.release();
+    }
+
+    /// Gives memory back once nothing is checked any more.
+    fn release(&mut self) {
+        if self.lists.iter().any(|l| l.state == ListState::Running) || !self.flights.is_empty() {
+            return;
+        }
+        self.flights.clear();
+        self.starts.shrink_to_fit();
+        self.notices.shrink_to_fit();
+        for list in &mut self.lists {
+            list.unstarted.shrink_to_fit();
+            list.triggered.shrink_to_fit();
+        }
     }
 
     /// When [`Checks::advance`] is to be called next, and what for.

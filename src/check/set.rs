@@ -100,6 +100,7 @@ impl Checks {
 
     /// Adds a stream with components 1 to `components`.
     pub fn add_stream(&mut self, components: u16) {
+        self.lists.reserve_exact(1);
         self.lists.push(List::new((1..=components).filter_map(ComponentId::new)));
     }
 
@@ -165,7 +166,7 @@ impl Checks {
 
     /// The components of a stream.
     pub fn components(&self, stream: u16) -> &[Component] {
-        self.lists.get(usize::from(stream)).map(|l| l.components.as_slice()).unwrap_or_default()
+        self.lists.get(usize::from(stream)).map(|l| &*l.components).unwrap_or_default()
     }
 
     /// The state of a check list.

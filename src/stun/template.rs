@@ -4,7 +4,10 @@
 use std::net::SocketAddr;
 
 use super::write::{attribute, fingerprint, header, integrity, integrity_with, xor_mapped_address};
-use super::{Algorithm, AttributeType, Class, IntegrityKey, Method, TransactionId};
+use super::{
+    ATTRIBUTE_HEADER_LEN, Algorithm, AttributeType, Class, HEADER_LEN, IntegrityKey, Method,
+    TransactionId, padded,
+};
 
 /// What a [`CheckTemplate`] is made from.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +40,9 @@ impl CheckTemplate {
     /// If the username does not fit an attribute (64 KiB); fragments have 256
     /// characters at most (RFC 8839 §5.4).
     pub fn new(parameters: &CheckParameters<'_>) -> Self {
-        let mut fixed = Vec::with_capacity(96);
+        let username = padded(parameters.username.len());
+        let mut fixed =
+            Vec::with_capacity(HEADER_LEN + 3 * ATTRIBUTE_HEADER_LEN + username + 8 + 4);
         header(Class::Request, Method::BINDING, TransactionId([0; 12]), &mut fixed);
         attribute(AttributeType::USERNAME, parameters.username.as_bytes(), &mut fixed);
         let role = if parameters.controlling {
