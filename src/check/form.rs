@@ -194,6 +194,12 @@ impl Checks {
     }
 
     fn pair_local(&mut self, stream: u16, local: LocalId) {
+        let list = &self.lists[usize::from(stream)];
+        let component = list.local(local).local.component;
+        let concluded = list.components.iter().any(|c| c.id == component && c.selected.is_some());
+        if concluded || list.state != ListState::Running {
+            return;
+        }
         let remotes = self.lists[usize::from(stream)].remotes.len();
         for remote in (0..remotes).map(|i| RemoteId(i as u16)) {
             let is_signalled =
@@ -311,6 +317,7 @@ impl Checks {
         let list = self.list_of(id);
         list.pairs.retain(|p| *p != id);
         list.triggered.retain(|p| *p != id);
+        list.valid.retain(|p| *p != id);
         let ours = &mut list.locals[usize::from(local.0)];
         ours.pairs -= 1;
         ours.ranked -= u16::from(flags.ranked);
@@ -418,25 +425,6 @@ impl Checks {
     /// No more candidates of the peer will be signalled for the stream.
     pub fn remote_candidates_done(&mut self, stream: u16) {
         self.lists[usize::from(stream)].remote_done = true;
-    }
-
-    pub(super) fn set_list_state(&mut self, stream: u16, state: ListState) {
-        let list = &mut self.lists[usize::from(stream)];
-        if list.state == state {
-            return;
-        }
-        list.state = state;
-        self.notices.push_back(Notice::List { stream, state });
-        if state == ListState::Failed {
-            // Its pairs must not keep those of other lists Frozen.
-            let pending: Vec<PairId> =
-                list.pairs.clone().into_iter().filter(|p| self.pair(*p).is_pending()).collect();
-            for pair in pending {
-                self.flights.remove_pair(pair);
-                self.remove(pair, FailReason::ListFailed);
-            }
-            self.lists[usize::from(stream)].triggered.clear();
-        }
     }
 }
 

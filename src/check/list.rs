@@ -53,6 +53,14 @@ impl Component {
         }
     }
 
+    /// Nothing is nominated and no consent is asked for any more.
+    pub(super) fn stop(&mut self) {
+        self.selected = None;
+        self.nominee = None;
+        self.reconsider = None;
+        self.consent = None;
+    }
+
     /// How many consent checks in a row went unanswered.
     pub fn missed(&self) -> usize {
         self.consent.as_ref().map_or(0, |c| c.missed())

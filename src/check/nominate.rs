@@ -219,14 +219,21 @@ impl Checks {
         for id in others {
             self.flights.remove_pair(id);
             if self.pair(id).state == PairState::Succeeded {
-                // It stays readable, and the peer may be heard on it.
+                // It stays readable, and the peer may be heard on it, but no
+                // data goes over it any more (§12.1).
                 self.pair_mut(id).reason = Some(FailReason::Superseded);
+                self.list_of(id).valid.retain(|p| *p != id);
                 self.unlist_triggered(id);
             } else if self.pair(id).state != PairState::Failed {
                 self.remove(id, FailReason::Superseded);
             }
         }
         self.unlist_triggered(pair);
+        self.pair_mut(pair).reason = None;
+        let list = self.list_of(pair);
+        if !list.valid.contains(&pair) {
+            list.valid.push(pair);
+        }
         self.choose_send_path(pair, now);
         self.notices.push_back(Notice::Selected(pair));
     }

@@ -61,13 +61,15 @@ impl Checks {
         now: Time,
     ) -> Result<(), Refused> {
         let list = &self.lists[usize::from(stream)];
+        if list.state == ListState::Failed {
+            return Ok(());
+        }
         let component = list.local(request.local).local.component;
         let remote = self.remote_at(stream, component, request)?;
         let pair = self.pair_for(stream, request.local, remote)?;
         self.pair_mut(pair).received += 1;
         self.open(pair);
-        self.answer_with_check(pair, request.use_candidate, now);
-        Ok(())
+        self.answer_with_check(pair, request.use_candidate, now)
     }
 
     /// §7.3.1.3: the remote candidate that the check came from.
@@ -134,7 +136,10 @@ impl Checks {
     fn make_room(&mut self) -> Result<(), Refused> {
         let worth = |id: &PairId| {
             let pair = self.pair(*id);
-            let expendable = pair.is_pending() && !pair.flags.queued && !pair.flags.opened;
+            let expendable = pair.is_pending()
+                && !pair.flags.queued
+                && !pair.flags.opened
+                && pair.valid.is_none();
             expendable.then_some((pair.is_unstarted() as u8 ^ 1, pair.priority))
         };
         let lowest = self
@@ -149,7 +154,12 @@ impl Checks {
     }
 
     /// §7.3.1.4 and §7.3.1.5.
-    fn answer_with_check(&mut self, pair: PairId, use_candidate: bool, now: Time) {
+    fn answer_with_check(
+        &mut self,
+        pair: PairId,
+        use_candidate: bool,
+        now: Time,
+    ) -> Result<(), Refused> {
         let use_candidate = use_candidate && self.role == Role::Controlled;
         let concluded = match self.component_of(pair).and_then(|c| c.selected) {
             Some(selected) => {
@@ -164,18 +174,22 @@ impl Checks {
         };
         // RFC 7675 §5.1: consent that expired is not asked for again.
         let expired = self.pair(pair).reason == Some(FailReason::ConsentExpired);
-        if concluded || expired || self.list_of(pair).state == ListState::Failed {
-            return;
+        if concluded || expired {
+            // Data may come from there; a check of ours would serve nobody.
+            if self.pair(pair).is_unstarted() && !self.pair(pair).flags.queued {
+                self.remove(pair, FailReason::Superseded);
+            }
+            return Ok(());
         }
         match self.pair(pair).state {
-            PairState::Succeeded if use_candidate && self.has_consent(pair, now) => {
-                self.nominated(pair, now);
-            }
-            // It was standby for so long that consent ended: ask again first.
-            PairState::Succeeded if use_candidate => {
-                self.pair_mut(pair).flags.wanted = true;
-                self.trigger(pair);
-            }
+            PairState::Succeeded if use_candidate => match self.proven_by(pair) {
+                Some(valid) if self.has_consent(valid, now) => self.nominated(valid, now),
+                // It was standby for so long that consent ended: ask again.
+                _ => {
+                    self.pair_mut(pair).flags.wanted = true;
+                    self.trigger(pair);
+                }
+            },
             PairState::Succeeded => {}
             PairState::InProgress => {
                 self.pair_mut(pair).flags.wanted |= use_candidate;
@@ -183,10 +197,25 @@ impl Checks {
                 self.trigger(pair);
             }
             PairState::Frozen | PairState::Waiting | PairState::Failed | PairState::Removed => {
+                if self.pair(pair).state == PairState::Removed && self.listed >= self.limits.pairs {
+                    self.make_room()?;
+                }
                 self.pair_mut(pair).flags.wanted |= use_candidate;
                 self.trigger(pair);
             }
         }
+        Ok(())
+    }
+
+    /// The valid pair that the check of a Succeeded pair gave (§7.2.5.3.2): as
+    /// a rule the pair itself.
+    fn proven_by(&self, pair: PairId) -> Option<PairId> {
+        let checked = self.pair(pair);
+        if checked.valid.is_some() {
+            return Some(pair);
+        }
+        let valid = &self.lists[usize::from(checked.stream)].valid;
+        valid.iter().copied().find(|id| self.pair(*id).remote == checked.remote)
     }
 
     /// Puts a pair in the triggered-check queue (§6.1.4.1).

@@ -46,6 +46,7 @@ impl Checks {
         }
         let valid = self.valid_pair(pair, mapped);
         self.open(pair);
+        self.open(valid.pair);
         self.set_succeeded(pair, valid.pair, valid.local, now);
         let flags = [self.pair(pair).flags, self.pair(valid.pair).flags];
         let nominates = flight.use_candidate && flags.iter().any(|f| f.nominating);
@@ -78,7 +79,12 @@ impl Checks {
         // §7.2.5.1; another answer may have switched the role already.
         self.switch_role(flight.role.other());
         self.pair_mut(pair).flags.nominating = false;
-        self.trigger(pair);
+        if self.component_of(pair).is_some_and(|c| c.selected.is_none()) {
+            self.trigger(pair);
+        } else {
+            // The component is concluded without this pair.
+            self.fail(pair, FailReason::ErrorResponse(code), now);
+        }
     }
 
     /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.
@@ -166,6 +172,9 @@ impl Checks {
         for id in [checked, valid] {
             self.set_state(id, PairState::Succeeded);
             self.unqueue(id);
+            if !self.pair(id).flags.nominating {
+                self.flights.cancel(id);
+            }
         }
         self.pair_mut(valid).valid = Some(local);
         self.pair_mut(valid).confirmed = Some(now);
@@ -275,6 +284,37 @@ impl Checks {
                 self.set_list_state(stream_id, ListState::Completed);
             } else if self.patience.is_none() && self.is_hopeless(stream) {
                 self.set_list_state(stream_id, ListState::Failed);
+            }
+        }
+    }
+
+    fn set_list_state(&mut self, stream: u16, state: ListState) {
+        self.lists[usize::from(stream)].state = state;
+        self.notices.push_back(Notice::List { stream, state });
+        if state == ListState::Failed {
+            self.stop_list(stream);
+        }
+    }
+
+    /// A list has failed: its pairs must not keep those of other lists
+    /// Frozen, and its other components must not send data (§12.1).
+    fn stop_list(&mut self, stream: u16) {
+        for pair in self.lists[usize::from(stream)].pairs.clone() {
+            self.flights.remove_pair(pair);
+            let flags = &mut self.pair_mut(pair).flags;
+            (flags.nominating, flags.wanted) = (false, false);
+            if self.pair(pair).is_pending() {
+                self.remove(pair, FailReason::ListFailed);
+            }
+        }
+        let list = &mut self.lists[usize::from(stream)];
+        list.triggered.clear();
+        list.valid.clear();
+        for component in &mut list.components {
+            component.stop();
+            if component.send.take().is_some() {
+                let component = component.id;
+                self.notices.push_back(Notice::SendPath { stream, component, pair: None });
             }
         }
     }

@@ -7,6 +7,7 @@ mod bench;
 mod concluding;
 mod consent;
 mod forming;
+mod random;
 mod requests;
 mod responses;
 mod schedule;
