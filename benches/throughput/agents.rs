@@ -12,10 +12,10 @@ use floe::{Agent, AgentConfig, Connection};
 use crate::channel::{Channel, Error};
 
 /// The pacing of both sides.
-pub const TA: Duration = Duration::from_millis(5);
+pub(crate) const TA: Duration = Duration::from_millis(5);
 
 /// An agent with the candidates that it gathered.
-pub async fn gathered(role: Role) -> Result<(Agent, Vec<Candidate>), Error> {
+pub(crate) async fn gathered(role: Role) -> Result<(Agent, Vec<Candidate>), Error> {
     let mut config = AgentConfig::new(role);
     config.bind = vec![Ipv4Addr::LOCALHOST.into()];
     config.ice.include_loopback = true;
@@ -36,7 +36,10 @@ pub async fn gathered(role: Role) -> Result<(Agent, Vec<Candidate>), Error> {
 }
 
 /// Tells `agent` what its peer would signal.
-pub fn tell(agent: &Agent, (peer, candidates): &(Agent, Vec<Candidate>)) -> Result<(), Error> {
+pub(crate) fn tell(
+    agent: &Agent,
+    (peer, candidates): &(Agent, Vec<Candidate>),
+) -> Result<(), Error> {
     let credentials = peer.credentials();
     let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
     parameters.pacing = TA;
@@ -49,7 +52,7 @@ pub fn tell(agent: &Agent, (peer, candidates): &(Agent, Vec<Candidate>)) -> Resu
 }
 
 /// Two agents that have connected, as their connections, which keep them.
-pub async fn connected() -> Result<[Connection; 2], Error> {
+pub(crate) async fn connected() -> Result<[Connection; 2], Error> {
     let (a, b) = (gathered(Role::Controlling).await?, gathered(Role::Controlled).await?);
     tell(&a.0, &b)?;
     tell(&b.0, &a)?;

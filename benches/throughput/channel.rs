@@ -8,19 +8,19 @@ use std::time::Instant;
 use tokio::net::UdpSocket;
 
 /// Any error; it ends the measurement.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes of a datagram.
-pub const SIZE: usize = 1_200;
+pub(crate) const SIZE: usize = 1_200;
 /// Datagrams under way at a time.
-pub const WINDOW: usize = 64;
+pub(crate) const WINDOW: usize = 64;
 /// Datagrams of a run.
-pub const PACKETS: usize = WINDOW * 500;
+pub(crate) const PACKETS: usize = WINDOW * 500;
 /// Round trips of a run.
 const ROUND_TRIPS: usize = PACKETS / 8;
 
 /// One end of a way for datagrams.
-pub trait Channel: Clone + Send + Sync + 'static {
+pub(crate) trait Channel: Clone + Send + Sync + 'static {
     /// Sends one datagram.
     fn send(&self, datagram: &[u8]) -> impl Future<Output = Result<(), Error>> + Send;
     /// Receives one datagram.
@@ -29,15 +29,15 @@ pub trait Channel: Clone + Send + Sync + 'static {
 
 /// One run: wall-clock and processor time for each datagram, in nanoseconds.
 #[derive(Clone, Copy)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Time that passed.
-    pub wall: f64,
+    pub(crate) wall: f64,
     /// Time that the threads of the process ran.
-    pub cpu: f64,
+    pub(crate) cpu: f64,
 }
 
 /// Measures `run`, which moves `datagrams` datagrams.
-pub async fn measure(
+pub(crate) async fn measure(
     datagrams: usize,
     run: impl Future<Output = Result<(), Error>>,
 ) -> Result<Cost, Error> {
@@ -59,7 +59,7 @@ fn cpu_time() -> f64 {
 }
 
 /// A window of datagrams from `a` to `b`, again and again.
-pub async fn one_way<C: Channel>([a, b]: &[C; 2]) -> Result<Cost, Error> {
+pub(crate) async fn one_way<C: Channel>([a, b]: &[C; 2]) -> Result<Cost, Error> {
     let (datagram, mut buffer) = ([7; SIZE], [0; 2_048]);
     measure(PACKETS, async {
         for _ in 0..PACKETS / WINDOW {
@@ -76,7 +76,7 @@ pub async fn one_way<C: Channel>([a, b]: &[C; 2]) -> Result<Cost, Error> {
 }
 
 /// One datagram there and back again, each end in a task of its own.
-pub async fn ping_pong<C: Channel>([a, b]: &[C; 2]) -> Result<Cost, Error> {
+pub(crate) async fn ping_pong<C: Channel>([a, b]: &[C; 2]) -> Result<Cost, Error> {
     let b = b.clone();
     let echo = tokio::spawn(async move {
         let mut buffer = [0; 2_048];
@@ -101,13 +101,13 @@ pub async fn ping_pong<C: Channel>([a, b]: &[C; 2]) -> Result<Cost, Error> {
 
 /// An unconnected socket, and where it sends to.
 #[derive(Clone)]
-pub struct Bare {
+pub(crate) struct Bare {
     socket: Arc<UdpSocket>,
     to: SocketAddr,
 }
 
 /// Two bare sockets on loopback.
-pub async fn bare() -> Result<[Bare; 2], Error> {
+pub(crate) async fn bare() -> Result<[Bare; 2], Error> {
     let a = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let b = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let addresses = [a.local_addr()?, b.local_addr()?];
@@ -126,13 +126,13 @@ impl Channel for Bare {
 }
 
 /// The values in order.
-pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values
 }
 
 /// The value at `quarter` quarters of the way; 2 is the median.
-pub fn quartile(sorted: &[f64], quarter: usize) -> f64 {
+pub(crate) fn quartile(sorted: &[f64], quarter: usize) -> f64 {
     sorted[(sorted.len() - 1) * quarter / 4]
 }

@@ -42,7 +42,9 @@ fn server_answers(alone: &mut Alone, request: &Sent, mapped: &str) {
 }
 
 fn lines(candidates: &[Candidate]) -> Vec<(Kind, u16, String)> {
-    let line = |c: &Candidate| (c.kind, c.component.number(), c.address().unwrap().to_string());
+    let line = |c: &Candidate| {
+        (c.kind, c.component.number(), c.address().expect("an address").to_string())
+    };
     candidates.iter().map(line).collect()
 }
 

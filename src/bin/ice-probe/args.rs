@@ -118,8 +118,8 @@ pub(crate) struct Shared {
     /// Be the controlled agent
     #[arg(long)]
     controlled: bool,
-    /// STUN server, as stun:HOST[:PORT]; repeatable
-    #[arg(long, value_name = "URI")]
+    /// STUN servers.
+    #[arg(long, value_name = "URI", help = "STUN server, as stun:HOST[:PORT]; repeatable")]
     stun: Vec<String>,
     /// Candidate transports, a comma list; only udp is supported yet
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
