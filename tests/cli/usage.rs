@@ -46,7 +46,6 @@ fn what_is_still_to_come() {
         &["--transport", "tcp"],
         &["--transport", "udp,tcp-active,tcp-passive,tcp-so"],
         &["--candidates", "relay"],
-        &["--policy", "best"],
         &["--stun", "stuns:192.0.2.1"],
         &["--stun", "stun:192.0.2.1?transport=tcp"],
     ] {

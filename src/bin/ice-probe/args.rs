@@ -154,9 +154,10 @@ pub(crate) struct Shared {
     /// Send no data before a pair is selected
     #[arg(long)]
     pub(crate) wait_selected: bool,
-    /// Nomination policy: fast takes the first good pair
+    /// Nomination policy: fast takes the first good pair, best waits up to
+    /// 3 seconds for a better one
     #[arg(long, value_name = "POLICY", default_value = "fast", hide_possible_values = true)]
-    policy: Policy,
+    pub(crate) policy: Policy,
     /// Write the event log, JSON Lines, to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
@@ -208,9 +209,8 @@ enum CandidateType {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Policy {
+pub(crate) enum Policy {
     Fast,
-    #[value(hide = true)]
     Best,
 }
 
@@ -304,8 +304,6 @@ impl Shared {
             && !self.wants_server_reflexive()
         {
             "--candidates relay"
-        } else if self.policy == Policy::Best {
-            "--policy best"
         } else {
             return Ok(());
         };
@@ -362,7 +360,6 @@ mod tests {
             &["--transport", "udp,tcp"],
             &["--transport", "tcp-active,tcp-passive,tcp-so"],
             &["--candidates", "relay"],
-            &["--policy", "best"],
         ] {
             let failure = shared(options).supported().unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
@@ -370,6 +367,7 @@ mod tests {
         }
         assert!(shared(&["--candidates", "host,srflx,relay"]).supported().is_ok());
         assert!(shared(&["--transport", "udp"]).supported().is_ok());
+        assert!(shared(&["--policy", "best"]).supported().is_ok());
     }
 
     #[test]

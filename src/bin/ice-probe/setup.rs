@@ -1,10 +1,12 @@
 //! From the shared options to the settings of an agent.
 
+use std::sync::Arc;
+
 use floe::AgentConfig;
 use floe::agent::StunServer;
-use floe::check::Role;
+use floe::check::{Best, Fast, Role};
 
-use crate::args::Shared;
+use crate::args::{Policy, Shared};
 
 /// The settings of an agent in `role` that asks `servers`, and
 /// keeps records if `log`.
@@ -22,6 +24,10 @@ pub(crate) fn agent_config(
     config.ice.ipv4 = !shared.ipv6_only;
     config.ice.ipv6 = !shared.ipv4_only;
     config.ice.log = log;
+    config.ice.nomination = match shared.policy {
+        Policy::Fast => Arc::new(Fast::default()),
+        Policy::Best => Arc::new(Best::default()),
+    };
     config.components = shared.components;
     config.bind = shared.bind.clone();
     config.interfaces = shared.interface.iter().map(|name| name.as_str().into()).collect();
