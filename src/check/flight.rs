@@ -90,6 +90,11 @@ impl Flights {
         }
     }
 
+    /// Whether the check of the pair that is under way is a triggered one.
+    pub(super) fn is_triggered(&self, pair: PairId) -> bool {
+        self.0.iter().any(|f| f.pair == pair && !f.cancelled && f.kind == StartKind::Triggered)
+    }
+
     pub(super) fn remove_pair(&mut self, pair: PairId) {
         self.0.retain(|f| f.pair != pair);
     }

@@ -193,8 +193,13 @@ impl Checks {
             PairState::Succeeded => {}
             PairState::InProgress => {
                 self.pair_mut(pair).flags.wanted |= use_candidate;
-                self.flights.cancel(pair);
-                self.trigger(pair);
+                // A check that itself answers one of the peer's left after the
+                // path was open. To replace it too, on both sides, would go on
+                // for ever: each new check sets off another.
+                if !self.flights.is_triggered(pair) {
+                    self.flights.cancel(pair);
+                    self.trigger(pair);
+                }
             }
             PairState::Frozen | PairState::Waiting | PairState::Failed | PairState::Removed => {
                 if self.pair(pair).state == PairState::Removed && self.listed >= self.limits.pairs {
