@@ -386,7 +386,7 @@ impl Checks {
     fn set_first_state(&mut self, id: PairId, component: ComponentId, priority: u64) {
         let group = self.pair(id).group;
         let counts = *self.groups.group(group);
-        if counts.succeeded > 0 {
+        if counts.succeeded > 0 || counts.overdue {
             return self.set_state(id, PairState::Waiting);
         }
         let leader = counts.leader.filter(|l| *l != id).map(|l| (l, self.pair(l)));

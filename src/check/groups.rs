@@ -15,6 +15,8 @@ pub(super) struct Group {
     pub(super) succeeded: u32,
     /// The pair that was set to Waiting first, for the others.
     pub(super) leader: Option<PairId>,
+    /// A check of the group had to be sent again: nothing waits for it.
+    pub(super) overdue: bool,
 }
 
 impl Group {

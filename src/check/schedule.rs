@@ -221,6 +221,7 @@ impl Checks {
                     self.pair_mut(start.pair).sent += 1;
                     self.starts.push_back(start);
                     self.next_again = now + self.ta;
+                    self.leave_behind(start.pair);
                 }
                 None => {
                     let (id, pair) = (flight.id, flight.pair);
@@ -228,6 +229,18 @@ impl Checks {
                     self.timed_out(pair, now);
                 }
             }
+        }
+    }
+
+    /// A check was not answered within its RTO: Frozen pairs of its foundation
+    /// wait for it no longer. RFC 8445 §6.1.4.2 has them wait until it has
+    /// failed, after 39.5 s; but where candidates are trickled each side may
+    /// check another pair of the foundation first, and no filter between them
+    /// opens before both check the same.
+    fn leave_behind(&mut self, pair: PairId) {
+        let group = self.pair(pair).group;
+        if !std::mem::replace(&mut self.groups.group(group).overdue, true) {
+            self.thaw_group(group);
         }
     }
 

@@ -202,7 +202,7 @@ impl Checks {
     }
 
     /// All Frozen pairs of the foundation, in all lists, become Waiting.
-    fn thaw_group(&mut self, group: u16) {
+    pub(super) fn thaw_group(&mut self, group: u16) {
         if self.groups.group(group).frozen == 0 {
             return;
         }
