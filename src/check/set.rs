@@ -254,6 +254,20 @@ impl Checks {
             }
         }
         self.notices.push_back(Notice::RoleSwitched(role));
+        self.nominate_again();
+    }
+
+    /// A peer that nominated and then lost a role conflict has forgotten its
+    /// nomination, while we selected the pair: now we nominate it.
+    fn nominate_again(&mut self) {
+        if self.role != Role::Controlling {
+            return;
+        }
+        let components = self.lists.iter().flat_map(|l| &l.components);
+        for pair in components.filter_map(|c| c.selected).collect::<Vec<_>>() {
+            self.pair_mut(pair).flags.nominating = true;
+            self.trigger(pair);
+        }
     }
 
     /// Both sides' pacing is known: the larger one counts (RFC 8839 §5.5).
