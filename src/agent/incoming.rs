@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::agent::outgoing::{MAX_UNKNOWN, Outgoing, What};
 use crate::agent::stream::EarlyCheck;
 use crate::agent::{BaseId, Core, DropReason, Happened, StreamId};
-use crate::check::{LocalId, PeerRequest, Role};
+use crate::check::{ListState, LocalId, PeerRequest, Role};
 use crate::net;
 use crate::stun::{Class, Fingerprint, Integrity, Message, Method};
 use crate::timer::Time;
@@ -78,6 +78,10 @@ impl Core {
             self.refuse(message, arrival, 487);
             return Ok(());
         }
+        if self.gave_up(arrival.stream) {
+            self.refuse(message, arrival, 403);
+            return Ok(());
+        }
         let Arrival { base, from, now, .. } = arrival;
         let use_candidate = message.use_candidate();
         self.log.add(now, || Happened::CheckReceived { base, from, use_candidate });
@@ -90,6 +94,13 @@ impl Core {
             self.send(Outgoing { base, to: from, id, what: What::Success });
         }
         taken
+    }
+
+    /// We are done with a stream that failed: the peer is told so at once
+    /// (RFC 7675 §5.2), or our answers would keep up its side for ever.
+    fn gave_up(&self, stream: StreamId) -> bool {
+        self.checks.list_state(stream.0) == Some(ListState::Failed)
+            || self.checks.components(stream.0).iter().any(|c| c.lost)
     }
 
     /// USERNAME names our stream by its first value, which is all that

@@ -116,10 +116,11 @@ fn template(
     CheckTemplate::new(&CheckParameters { username, key, controlling, tie_breaker, priority })
 }
 
-/// The reason phrases of RFC 8489 §14.8 and RFC 8445 §16.2.
+/// The reason phrases of RFC 8489 §14.8, RFC 8656 §19 and RFC 8445 §16.2.
 fn reason(code: u16) -> &'static str {
     match code {
         400 => "Bad Request",
+        403 => "Forbidden",
         420 => "Unknown Attribute",
         487 => "Role Conflict",
         _ => "",
