@@ -1,0 +1,16 @@
+//! Two agents in simulated networks: NATs, loss, reordering, signalling in
+//! any order, in virtual time and from a seed. Whatever runs here is watched
+//! by [`monitor`], and a run that fails says how to replay it.
+
+#![allow(unreachable_pub)]
+
+mod dice;
+mod draw;
+mod machine;
+mod model;
+mod monitor;
+mod nat;
+mod seeds;
+mod stun_server;
+mod topology;
+mod world;

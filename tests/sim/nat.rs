@@ -1,0 +1,191 @@
+//! NATs in the terms of RFC 4787: how they map and what they let in.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use floe::timer::Time;
+
+/// What a mapping (RFC 4787 §4.1) or a filter (§5) depends on, beside the
+/// inside endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependence {
+    Endpoint,
+    Address,
+    AddressAndPort,
+}
+
+impl Dependence {
+    pub const ALL: [Dependence; 3] =
+        [Dependence::Endpoint, Dependence::Address, Dependence::AddressAndPort];
+
+    /// The part of `remote` that matters.
+    fn part(self, remote: SocketAddr) -> Part {
+        match self {
+            Dependence::Endpoint => None,
+            Dependence::Address => Some((remote.ip(), 0)),
+            Dependence::AddressAndPort => Some((remote.ip(), remote.port())),
+        }
+    }
+}
+
+type Part = Option<(IpAddr, u16)>;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub mapping: Dependence,
+    pub filtering: Dependence,
+    /// A mapping or permission ends when it was not used from inside for so long.
+    pub timeout: Duration,
+    /// Packets from inside to an outside address of the NAT come back in.
+    pub hairpin: bool,
+}
+
+impl Rules {
+    /// Endpoint-independent mapping, address and port-dependent filtering.
+    pub const PORT_RESTRICTED: Rules = Rules {
+        mapping: Dependence::Endpoint,
+        filtering: Dependence::AddressAndPort,
+        timeout: Duration::from_secs(120),
+        hairpin: false,
+    };
+}
+
+/// A NAT, or where `outside` is `None` a firewall, which filters and does not map.
+#[derive(Clone, Debug)]
+pub struct Nat {
+    pub rules: Rules,
+    pub outside: Option<IpAddr>,
+    next_port: u16,
+    mappings: Vec<Mapping>,
+}
+
+#[derive(Clone, Debug)]
+struct Mapping {
+    inside: SocketAddr,
+    part: Part,
+    outside: SocketAddr,
+    used: Time,
+    /// Who was sent to, as far as the filter looks, and when.
+    permitted: BTreeMap<Part, Time>,
+}
+
+impl Nat {
+    pub fn new(rules: Rules, outside: Option<IpAddr>, first_port: u16) -> Self {
+        Nat { rules, outside, next_port: first_port.max(1024), mappings: Vec::new() }
+    }
+
+    /// A packet leaves: the source that the outside sees.
+    pub fn outbound(&mut self, from: SocketAddr, to: SocketAddr, now: Time) -> SocketAddr {
+        let Rules { mapping, filtering, timeout, .. } = self.rules;
+        self.mappings.retain(|m| now - m.used <= timeout);
+        let part = mapping.part(to);
+        let known = self.mappings.iter().position(|m| m.inside == from && m.part == part);
+        let at = known.unwrap_or_else(|| {
+            let outside = match self.outside {
+                Some(ip) => SocketAddr::new(ip, self.free_port()),
+                None => from,
+            };
+            let permitted = BTreeMap::new();
+            self.mappings.push(Mapping { inside: from, part, outside, used: now, permitted });
+            self.mappings.len() - 1
+        });
+        let found = &mut self.mappings[at];
+        found.used = now;
+        found.permitted.insert(filtering.part(to), now);
+        found.outside
+    }
+
+    /// A packet arrives from outside: the inside endpoint, if it is let in.
+    pub fn inbound(&self, from: SocketAddr, to: SocketAddr, now: Time) -> Option<SocketAddr> {
+        let Rules { filtering, timeout, .. } = self.rules;
+        let live = |used: Time| now - used <= timeout;
+        self.mappings
+            .iter()
+            .filter(|m| m.outside == to && live(m.used))
+            .find(|m| m.permitted.get(&filtering.part(from)).is_some_and(|used| live(*used)))
+            .map(|m| m.inside)
+    }
+
+    fn free_port(&mut self) -> u16 {
+        loop {
+            let port = self.next_port;
+            // Not the one after it: nobody is to guess it.
+            self.next_port = port.checked_add(7919).unwrap_or(port % 7919 + 1024);
+            if self.mappings.iter().all(|m| m.outside.port() != port) {
+                return port;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn nat(mapping: Dependence, filtering: Dependence) -> Nat {
+        let rules = Rules { mapping, filtering, ..Rules::PORT_RESTRICTED };
+        Nat::new(rules, Some([203, 0, 113, 1].into()), 40_000)
+    }
+
+    /// RFC 4787 §4.1: sent to X:x, then Y:y, Y:z: which mappings are the same.
+    #[test]
+    fn mappings_depend_on_what_the_rfc_says() {
+        use Dependence::{Address, AddressAndPort, Endpoint};
+        for (mapping, other_port, other_address) in
+            [(Endpoint, true, true), (Address, true, false), (AddressAndPort, false, false)]
+        {
+            let mut nat = nat(mapping, Endpoint);
+            let inside = at("192.168.1.2:5000");
+            let first = nat.outbound(inside, at("198.51.100.1:1"), Time::ZERO);
+            assert_eq!(first.ip(), IpAddr::from([203, 0, 113, 1]));
+            let mut same = |to| nat.outbound(inside, at(to), Time::ZERO) == first;
+            assert!(same("198.51.100.1:1"));
+            assert_eq!(same("198.51.100.1:2"), other_port, "{mapping:?}");
+            assert_eq!(same("198.51.100.2:1"), other_address, "{mapping:?}");
+        }
+    }
+
+    /// RFC 4787 §5.
+    #[test]
+    fn filters_depend_on_what_the_rfc_says() {
+        use Dependence::{Address, AddressAndPort, Endpoint};
+        for (filtering, other_port, other_address) in
+            [(Endpoint, true, true), (Address, true, false), (AddressAndPort, false, false)]
+        {
+            let mut nat = nat(Endpoint, filtering);
+            let inside = at("192.168.1.2:5000");
+            let outside = nat.outbound(inside, at("198.51.100.1:1"), Time::ZERO);
+            let passes = |from| nat.inbound(at(from), outside, Time::ZERO) == Some(inside);
+            assert!(passes("198.51.100.1:1"));
+            assert_eq!(passes("198.51.100.1:2"), other_port, "{filtering:?}");
+            assert_eq!(passes("198.51.100.2:1"), other_address, "{filtering:?}");
+        }
+    }
+
+    #[test]
+    fn mappings_end_and_are_kept_from_inside_only() {
+        let mut nat = nat(Dependence::Endpoint, Dependence::AddressAndPort);
+        let (inside, peer) = (at("192.168.1.2:5000"), at("198.51.100.1:1"));
+        let outside = nat.outbound(inside, peer, Time::ZERO);
+        let after = |secs| Time::ZERO + Duration::from_secs(secs);
+        assert_eq!(nat.inbound(peer, outside, after(120)), Some(inside));
+        assert_eq!(nat.inbound(peer, outside, after(121)), None);
+        assert_eq!(nat.outbound(inside, peer, after(120)), outside);
+        assert_eq!(nat.inbound(peer, outside, after(240)), Some(inside));
+        assert_ne!(nat.outbound(inside, peer, after(361)), outside);
+    }
+
+    #[test]
+    fn a_firewall_filters_and_does_not_map() {
+        let mut wall = Nat::new(Rules::PORT_RESTRICTED, None, 0);
+        let (inside, peer) = (at("[2001:db8:1::2]:5000"), at("[2001:db8:2::2]:5000"));
+        assert_eq!(wall.inbound(peer, inside, Time::ZERO), None);
+        assert_eq!(wall.outbound(inside, peer, Time::ZERO), inside);
+        assert_eq!(wall.inbound(peer, inside, Time::ZERO), Some(inside));
+    }
+}
