@@ -25,6 +25,11 @@ const MAX_FOUND: usize = 128;
 /// RFC 8863 §4: how long a check list without pairs is given.
 const PATIENCE: Duration = Duration::from_millis(39_500);
 
+/// How long a stream without a valid pair is given after the last that was
+/// learnt of it by gathering or signalling: the lifetime of a check, and
+/// time to check what the peer's last retransmission showed.
+pub(super) const DECISION: Duration = Duration::from_secs(55);
+
 /// The core of an agent.
 #[derive(Debug)]
 pub struct Core {
@@ -191,6 +196,7 @@ impl Core {
         }
         self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
         self.checks.start_patience(now + PATIENCE);
+        self.checks.decide_by(stream.0, now + DECISION);
         self.checks.start(stream.0);
         for check in early {
             let request = PeerRequest {
@@ -233,7 +239,7 @@ impl Core {
             }
         };
         match self.checks.add_remote(stream.0, candidate, address) {
-            Ok(_) => {}
+            Ok(_) => self.checks.decide_by(stream.0, now + DECISION),
             // Nothing is lost by it (RFC 8838 §11).
             Err(Refused::Redundant) => return Ok(()),
             Err(refused) => {

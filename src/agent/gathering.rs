@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::agent::core::{Base, BasePhase};
+use crate::agent::core::{Base, BasePhase, DECISION};
 use crate::agent::outgoing::{Outgoing, What};
 use crate::agent::{BaseId, Config, Core, DropReason, Event, Happened, SocketOp};
 use crate::candidate::{
@@ -152,6 +152,7 @@ impl Core {
             related: None,
         };
         let local = self.checks.add_base(stream.0, local);
+        self.checks.decide_by(stream.0, now + DECISION);
         self.bases[id.0 as usize].local = Some(local);
         self.announce(stream.0, local, now);
         if let Some(gatherer) = &mut self.gathering.gatherer {

@@ -87,6 +87,8 @@ pub(super) struct List {
     pub(super) triggered: VecDeque<PairId>,
     /// The peer's parameters are known: checks may run.
     pub(super) started: bool,
+    /// When a list without a valid pair is given up, whatever is pending.
+    pub(super) decide_by: Option<Time>,
     /// No more local candidates will come.
     pub(super) local_done: bool,
     /// No more remote candidates will be signalled.
@@ -107,6 +109,7 @@ impl List {
             valid: Vec::new(),
             triggered: VecDeque::new(),
             started: false,
+            decide_by: None,
             local_done: false,
             remote_done: false,
         }
@@ -131,6 +134,14 @@ impl List {
                 let pair = &pairs[id.0 as usize];
                 pair.local == local && pair.remote == remote
             })
+    }
+
+    /// When the list is given up; `None` where that is settled, or needs not
+    /// be yet.
+    pub(super) fn decision(&self) -> Option<Time> {
+        let undecided = self.components.iter().any(|c| c.send.is_none());
+        let runs = self.started && self.state == ListState::Running;
+        self.decide_by.filter(|_| runs && undecided)
     }
 
     /// Puts a Frozen or Waiting pair in its place.

@@ -40,6 +40,7 @@ impl Checks {
         let again =
             self.flights.next_deadline().map(|t| (t.max(self.next_again), Reason::Retransmit));
         let components = || self.lists.iter().flat_map(|l| &l.components);
+        let decision = self.lists.iter().filter_map(|l| l.decision()).min();
         let reconsider = components().filter_map(|c| c.reconsider).min();
         let consent = components().filter_map(|c| c.consent.as_ref().map(|c| c.deadline())).min();
         [
@@ -48,6 +49,7 @@ impl Checks {
             reconsider.map(|t| (t, Reason::Nominate)),
             consent.map(|t| (t, Reason::Consent)),
             self.patience.map(|t| (t, Reason::Patience)),
+            decision.map(|t| (t, Reason::Patience)),
         ]
         .into_iter()
         .flatten()

@@ -283,6 +283,7 @@ impl Checks {
         self.patience = None;
         for list in &mut self.lists {
             list.started = false;
+            list.decide_by = None;
             list.triggered.clear();
             list.unstarted.clear();
             for component in &mut list.components {

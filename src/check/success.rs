@@ -282,7 +282,9 @@ impl Checks {
             let stream_id = u16::try_from(stream).unwrap_or(u16::MAX);
             if list.components.iter().all(|c| c.selected.is_some()) {
                 self.set_list_state(stream_id, ListState::Completed);
-            } else if self.patience.is_none() && self.is_hopeless(stream) {
+            } else if list.decision().is_some_and(|t| t <= now)
+                || self.patience.is_none() && self.is_hopeless(stream)
+            {
                 self.set_list_state(stream_id, ListState::Failed);
             }
         }
@@ -331,6 +333,16 @@ impl Checks {
                     .map(|p| self.pair(*p))
                     .all(|p| p.component != c.id || !(p.is_pending() || p.flags.queued))
         })
+    }
+
+    /// Something new is known of the stream: it is given until `until` to get
+    /// a valid pair, unless nothing is pending sooner. Without this bound two
+    /// sides whose NATs map by port and let everybody in show each other new
+    /// addresses for ever.
+    pub fn decide_by(&mut self, stream: u16, until: Time) {
+        if let Some(list) = self.lists.get_mut(usize::from(stream)) {
+            list.decide_by = list.decide_by.max(Some(until));
+        }
     }
 
     /// Starts the patience timer of RFC 8863.
