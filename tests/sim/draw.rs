@@ -70,12 +70,12 @@ struct Draw {
 impl Draw {
     fn servers(&mut self) -> Vec<Server> {
         let mut servers = Vec::new();
-        for n in 0..self.dice.pick(&[0, 1, 1, 1, 1, 2, 2]) {
-            let ip: IpAddr = match self.dice.chance(0.2) {
+        for n in 0..self.dice.pick(&[0, 1, 1, 1, 1, 1, 1, 2, 2, 2]) {
+            let ip: IpAddr = match self.dice.chance(0.1) {
                 true => Ipv6Addr::new(0x2001, 0xdb8, 0xf, n, 0, 0, 0, 1).into(),
                 false => [198, 51, 100, 1 + n as u8].into(),
             };
-            let alive = !self.dice.chance(0.1);
+            let alive = !self.dice.chance(0.05);
             self.topology.add_host(INTERNET, ip);
             let delay = self.dice.millis(1..=60);
             self.topology.set_delay(ip, delay);
@@ -131,9 +131,9 @@ impl Draw {
         use Dependence::{AddressAndPort, Endpoint};
         let (mapping, filtering) = match self.dice.range(0..=9) {
             // Port-restricted, full cone, symmetric: what there is most of.
-            0..=3 => (Endpoint, AddressAndPort),
-            4 => (Endpoint, Endpoint),
-            5 => (AddressAndPort, AddressAndPort),
+            0..=4 => (Endpoint, AddressAndPort),
+            5 => (Endpoint, Endpoint),
+            6 => (AddressAndPort, AddressAndPort),
             _ => (self.dice.pick(&Dependence::ALL), self.dice.pick(&Dependence::ALL)),
         };
         let timeout = Duration::from_secs(self.dice.range(30..=180));

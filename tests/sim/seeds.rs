@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use floe::agent::State;
+use floe::agent::{State, StateReason};
 use floe::timer::Time;
 
 use crate::dice::{each_seed, is_replay};
@@ -12,6 +12,9 @@ use crate::world::World;
 
 /// RFC 8863 §4: nobody gives up earlier.
 const PATIENCE: Duration = Duration::from_millis(39_500);
+
+/// By then each side has connected or failed.
+const UNDECIDED: Duration = Duration::from_secs(60);
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +88,21 @@ fn run(world: &mut World) -> Outcome {
         [State::Completed, State::Completed] => {
             selected_the_same_pair(world);
             data_flows(world);
-            Outcome::Connected { after: connect_time(world) }
+            let after = connect_time(world);
+            assert!(after <= UNDECIDED, "only after {after:?}");
+            Outcome::Connected { after }
         }
         [State::Failed, State::Failed] => {
+            let both_started = world.machines.iter().filter_map(|m| m.started).max().unwrap();
             for machine in &world.machines {
                 let (at, reason) = machine.entered(State::Failed).unwrap();
                 let started = machine.started.expect("checks could start");
-                assert!(at - started >= PATIENCE, "{reason} after only {:?}", at - started);
+                let soonest = match reason {
+                    StateReason::ConsentExpired => Duration::ZERO,
+                    _ => PATIENCE,
+                };
+                assert!(at - started >= soonest, "{reason} after only {:?}", at - started);
+                assert!(at - both_started <= UNDECIDED, "after {:?}", at - both_started);
             }
             Outcome::Failed
         }
