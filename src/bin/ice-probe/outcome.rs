@@ -161,7 +161,7 @@ mod tests {
     fn connected_lost_and_regained() {
         let connected = state(State::Connected);
         let lost = [connected.clone(), state(State::Disconnected), state(State::Failed)];
-        ends(0, &[connected.clone()], Exit::Direct, Exit::Direct);
+        ends(0, std::slice::from_ref(&connected), Exit::Direct, Exit::Direct);
         ends(0, &lost, Exit::Lost, Exit::Lost);
         ends(0, &[lost.as_slice(), &[connected]].concat(), Exit::Direct, Exit::Direct);
     }
