@@ -36,6 +36,8 @@ const TRANSACTIONS: usize = 512;
 #[derive(Default)]
 pub(crate) struct Router {
     routes: RwLock<Routes>,
+    /// Counts up with every path that opens or closes.
+    changes: AtomicU64,
     unrouted: AtomicU64,
 }
 
@@ -65,8 +67,26 @@ struct Path {
 /// Whom a datagram is for.
 enum Recipient {
     Control(Arc<dyn Control>, BaseId),
-    Queue(Arc<ReceiveQueue>),
+    Path(FoundPath),
     Nobody,
+}
+
+/// The path on which data came last, as a reader remembers it: most come on
+/// one, which is then not looked up again.
+#[derive(Default)]
+pub(crate) struct LastPath(Option<FoundPath>);
+
+struct FoundPath {
+    from: SocketAddr,
+    queue: Arc<ReceiveQueue>,
+    /// [`Router::changes`] when it was found.
+    changes: u64,
+}
+
+impl LastPath {
+    fn is(&self, from: SocketAddr, changes: u64) -> bool {
+        self.0.as_ref().is_some_and(|path| path.changes == changes && path.from == from)
+    }
 }
 
 impl fmt::Debug for Router {
@@ -103,6 +123,7 @@ impl Router {
         }
         routes.transactions.retain(|_, member| *member != id);
         routes.paths.retain(|_, path| path.member != id);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Whether the fragment is in use: two bases of one stream on one socket
@@ -120,7 +141,9 @@ impl Router {
 
     /// Datagrams from `from` belong to the member's component from now on.
     pub(crate) fn open_path(&self, id: MemberId, from: SocketAddr, queue: Arc<ReceiveQueue>) {
-        self.routes.write().paths.insert(from, Path { member: id, queue });
+        let mut routes = self.routes.write();
+        routes.paths.insert(from, Path { member: id, queue });
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Datagrams from `from` belong to nobody again.
@@ -128,6 +151,7 @@ impl Router {
         let mut routes = self.routes.write();
         if routes.paths.get(&from).is_some_and(|path| path.member == id) {
             routes.paths.remove(&from);
+            self.changes.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -153,27 +177,38 @@ impl Router {
     }
 
     /// Takes each datagram where it belongs: data into the receive queues,
-    /// with one lock and one wake for neighbours of the same queue.
-    pub(crate) fn route<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
+    /// with one lock and one wake for neighbours of the same queue. `last` is
+    /// the reader's memory between calls.
+    pub(crate) fn route<'a>(
+        &self,
+        datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>,
+        last: &mut LastPath,
+    ) {
         let mut datagrams = datagrams.peekable();
         while let Some((from, bytes)) = datagrams.next() {
-            match self.recipient(from, bytes) {
-                Recipient::Control(control, base) => control.datagram(base, from, bytes),
-                Recipient::Nobody => {
-                    self.unrouted.fetch_add(1, Ordering::Relaxed);
-                }
-                Recipient::Queue(queue) => {
-                    let mut push = queue.lock();
-                    push.push(bytes);
-                    let same = |next: &(SocketAddr, &[u8])| {
-                        next.0 == from && !stun::looks_like_stun(next.1)
-                    };
-                    while let Some((_, bytes)) = datagrams.next_if(same) {
-                        push.push(bytes);
+            let is_data = !stun::looks_like_stun(bytes);
+            if !is_data || !last.is(from, self.changes.load(Ordering::Acquire)) {
+                match self.recipient(from, bytes) {
+                    Recipient::Control(control, base) => {
+                        control.datagram(base, from, bytes);
+                        continue;
                     }
-                    push.wake();
+                    Recipient::Nobody => {
+                        self.unrouted.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    Recipient::Path(path) => last.0 = Some(path),
                 }
             }
+            let Some(path) = &last.0 else { continue };
+            let mut push = path.queue.lock();
+            push.push(bytes);
+            let same =
+                |next: &(SocketAddr, &[u8])| next.0 == from && !stun::looks_like_stun(next.1);
+            while let Some((_, bytes)) = datagrams.next_if(same) {
+                push.push(bytes);
+            }
+            push.wake();
         }
     }
 
@@ -192,7 +227,10 @@ impl Router {
             }
         }
         match routes.paths.get(&from) {
-            Some(path) => Recipient::Queue(path.queue.clone()),
+            Some(path) => {
+                let changes = self.changes.load(Ordering::Acquire);
+                Recipient::Path(FoundPath { from, queue: path.queue.clone(), changes })
+            }
             None => Recipient::Nobody,
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use super::router::Router;
+use super::router::{LastPath, Router};
 use super::transport::{BindOptions, Drained, UdpSocket, bind_udp, with_buffers};
 
 /// Wakes that took as much as a wake may, after which a socket switches to
@@ -93,10 +93,10 @@ struct Reader {
 
 impl Reader {
     async fn run(self) {
-        let mut full_wakes: u64 = 0;
+        let (mut full_wakes, mut last) = (0_u64, LastPath::default());
         // An error here means that the runtime shuts down.
         while self.io.readable().await.is_ok() {
-            match self.receive() {
+            match self.receive(&mut last) {
                 Ok(Drained::Yes) => {}
                 Ok(Drained::No) => {
                     full_wakes += 1;
@@ -114,10 +114,10 @@ impl Reader {
         }
     }
 
-    fn receive(&self) -> io::Result<Drained> {
+    fn receive(&self, last: &mut LastPath) -> io::Result<Drained> {
         with_buffers(|received| {
             let result = self.io.receive(received);
-            self.router.route(received.iter());
+            self.router.route(received.iter(), last);
             result
         })
     }

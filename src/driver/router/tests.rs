@@ -66,8 +66,12 @@ fn pop_all(queue: &ReceiveQueue) -> Vec<Vec<u8>> {
         .collect()
 }
 
+fn route(router: &Router, datagrams: &[(SocketAddr, &[u8])]) {
+    router.route(datagrams.iter().copied(), &mut LastPath::default());
+}
+
 fn one(router: &Router, from: SocketAddr, bytes: &[u8]) {
-    router.route(std::iter::once((from, bytes)));
+    route(router, &[(from, bytes)]);
 }
 
 #[test]
@@ -79,10 +83,11 @@ fn every_first_byte_and_length_zero_are_data_once_the_path_is_open() {
     payloads.push(Vec::new());
     payloads.extend((0..=255).map(|first| vec![first]));
 
-    router.route(payloads.iter().map(|bytes| (peer(1), &**bytes)));
+    let datagrams: Vec<_> = payloads.iter().map(|bytes| (peer(1), &**bytes)).collect();
+    route(&router, &datagrams);
     assert_eq!((router.unrouted(), pop_all(&queue)), (513, vec![]));
     router.open_path(member, peer(1), queue.clone());
-    router.route(payloads.iter().map(|bytes| (peer(1), &**bytes)));
+    route(&router, &datagrams);
     assert_eq!((router.unrouted(), pop_all(&queue)), (513, payloads));
     router.close_path(member, peer(1));
     one(&router, peer(1), b"hello");
@@ -97,7 +102,7 @@ fn stun_reaches_the_core_and_data_before_and_after_it_the_queue() {
     router.open_path(member, peer(1), queue.clone());
     let check = check("us", 1);
     let datagrams: [&[u8]; 4] = [b"one", &check, b"two", b"three"];
-    router.route(datagrams.iter().map(|bytes| (peer(1), *bytes)));
+    route(&router, &datagrams.map(|bytes| (peer(1), bytes)));
     assert_eq!(pop_all(&queue), [&b"one"[..], b"two", b"three"]);
     assert_eq!(agent.taken(), [(BASE, peer(1), check)]);
 }
@@ -198,4 +203,30 @@ fn who_leaves_leaves_nothing_behind() {
     one(&router, peer(1), &check("two", 1));
     assert!(agents.iter().all(|agent| agent.taken().is_empty()));
     assert_eq!(agents.map(|agent| Arc::strong_count(&agent)), [1, 1]);
+}
+
+#[test]
+fn what_a_reader_remembers_ends_with_the_path() {
+    let (router, agent) = (Router::default(), Arc::new(Agent::default()));
+    let member = router.join(BASE, "us", agent);
+    let [first, second] = [(); 2].map(|()| Arc::new(ReceiveQueue::new(1 << 20)));
+    let mut last = LastPath::default();
+    let mut data = |from| router.route(std::iter::once((from, &b"data"[..])), &mut last);
+    router.open_path(member, peer(1), first.clone());
+    router.open_path(member, peer(2), second.clone());
+    for from in [peer(1), peer(1), peer(2), peer(3), peer(1)] {
+        data(from);
+    }
+    assert_eq!((pop_all(&first).len(), pop_all(&second).len()), (3, 1));
+    router.open_path(member, peer(1), second.clone());
+    data(peer(1));
+    assert_eq!((pop_all(&first).len(), pop_all(&second).len()), (0, 1));
+    router.close_path(member, peer(1));
+    data(peer(1));
+    router.open_path(member, peer(2), first.clone());
+    data(peer(2));
+    router.leave(member);
+    data(peer(2));
+    assert_eq!((pop_all(&first).len(), pop_all(&second).len()), (1, 0));
+    assert_eq!(router.unrouted(), 3);
 }

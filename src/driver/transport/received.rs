@@ -1,14 +1,20 @@
 use std::cell::Cell;
 use std::io::IoSliceMut;
+use std::iter::Zip;
 use std::net::SocketAddr;
+use std::slice;
 
-use quinn_udp::{BATCH_SIZE, RecvMeta};
+use quinn_udp::RecvMeta;
 
 use crate::net;
 
 /// The largest thing that one receive gives: with GRO the kernel glues
 /// datagrams together up to the largest UDP length.
 const SLOT: usize = 1 << 16;
+
+/// How many receives go into one batch. More would fall out of the nearest
+/// cache before they are copied on.
+pub(super) const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 { quinn_udp::BATCH_SIZE } else { 16 };
 
 /// Slots stand this far apart. A power of two would put the start of every
 /// slot into the same sets of the processor's caches.
@@ -17,7 +23,7 @@ const STRIDE: usize = SLOT + 4_096 + 320;
 /// Datagrams of one look at a socket, as the system gave them.
 pub(crate) struct Received {
     bytes: Box<[u8]>,
-    meta: [RecvMeta; BATCH_SIZE],
+    meta: [RecvMeta; BATCH],
     count: usize,
 }
 
@@ -25,8 +31,8 @@ impl Received {
     fn new() -> Self {
         // Zeroed pages come from the system unmapped: only what datagrams
         // touch takes memory.
-        let bytes = vec![0; STRIDE * BATCH_SIZE].into_boxed_slice();
-        Received { bytes, meta: [RecvMeta::default(); BATCH_SIZE], count: 0 }
+        let bytes = vec![0; STRIDE * BATCH].into_boxed_slice();
+        Received { bytes, meta: [RecvMeta::default(); BATCH], count: 0 }
     }
 
     /// Whether nothing was received.
@@ -45,15 +51,9 @@ impl Received {
     }
 
     /// The datagrams with their canonical sources, in the order of arrival.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let slots = self.bytes.chunks(STRIDE);
-        self.meta.iter().take(self.count).zip(slots).flat_map(|(meta, slot)| {
-            let bytes = slot.get(..meta.len).unwrap_or_default();
-            let empty = bytes.is_empty().then_some(bytes);
-            let pieces = empty.into_iter().chain(bytes.chunks(meta.stride.max(1)));
-            let from = net::canonical(meta.addr);
-            pieces.map(move |bytes| (from, bytes))
-        })
+    pub(crate) fn iter(&self) -> Datagrams<'_> {
+        let meta = self.meta.get(..self.count).unwrap_or_default();
+        Datagrams { slots: meta.iter().zip(self.bytes.chunks(STRIDE)), current: None }
     }
 
     /// Adds one datagram that `receive` writes into the slot it is given.
@@ -79,13 +79,42 @@ impl Received {
     ) -> Result<(), E> {
         self.count = 0;
         let mut rest = &mut *self.bytes;
-        let mut slots: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+        let mut slots: [IoSliceMut<'_>; BATCH] = std::array::from_fn(|_| {
             let (slot, after) = std::mem::take(&mut rest).split_at_mut(STRIDE);
             rest = after;
             IoSliceMut::new(slot.split_at_mut(SLOT).0)
         });
-        self.count = receive(&mut slots, &mut self.meta)?.min(BATCH_SIZE);
+        self.count = receive(&mut slots, &mut self.meta)?.min(BATCH);
         Ok(())
+    }
+}
+
+/// The datagrams of a [`Received`].
+pub(crate) struct Datagrams<'a> {
+    slots: Zip<slice::Iter<'a, RecvMeta>, slice::Chunks<'a, u8>>,
+    /// What is left of datagrams that were glued together, and how long each is.
+    current: Option<(SocketAddr, &'a [u8], usize)>,
+}
+
+impl<'a> Iterator for Datagrams<'a> {
+    type Item = (SocketAddr, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (from, bytes, stride) = match self.current.take() {
+            Some(current) => current,
+            None => {
+                let (meta, slot) = self.slots.next()?;
+                let bytes = slot.get(..meta.len).unwrap_or_default();
+                (net::canonical(meta.addr), bytes, meta.stride)
+            }
+        };
+        match bytes.split_at_checked(stride) {
+            Some((datagram, rest)) if !rest.is_empty() && stride > 0 => {
+                self.current = Some((from, rest, stride));
+                Some((from, datagram))
+            }
+            _ => Some((from, bytes)),
+        }
     }
 }
 
@@ -135,14 +164,14 @@ mod tests {
     #[test]
     fn single_datagrams_add_up_to_the_batch() {
         let mut received = Received::new();
-        for n in 0..BATCH_SIZE + 3 {
+        for n in 0..BATCH + 3 {
             let result = received.push(|slot| {
                 slot[0] = n as u8;
                 Ok::<_, ()>((1, from(n as u16)))
             });
             assert_eq!(result, Ok(()));
         }
-        assert_eq!(received.filled(), BATCH_SIZE);
+        assert_eq!(received.filled(), BATCH);
         assert!(received.iter().enumerate().all(|(n, (_, bytes))| bytes == [n as u8]));
     }
 

@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -5,15 +6,12 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
-use quinn_udp::{BATCH_SIZE, UdpSockRef, UdpSocketState};
+use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::SockRef;
 use tokio::io::Interest;
 
-use super::Received;
+use super::received::{BATCH, Received};
 use crate::net;
-
-/// How many plain receives one wake makes before others get their turn.
-const PLAIN_RECEIVES: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
 
 /// How many errors in a row a wake reads past. ICMP errors stand in the
 /// receive queue of some systems, one for each datagram that was refused.
@@ -33,7 +31,7 @@ pub(crate) struct UdpSocket {
     scope: u32,
     /// Present once batches are on.
     batches: OnceLock<UdpSocketState>,
-    /// Held over a plain receive, so that the kernel does not begin to glue
+    /// Held over plain receives, so that the kernel does not begin to glue
     /// datagrams together in the middle of one.
     plain: Mutex<()>,
 }
@@ -135,9 +133,10 @@ impl UdpSocket {
         self.io.poll_send_ready(cx)
     }
 
-    /// Waits until something may have arrived.
+    /// Waits until something may have arrived. Of several tasks only the last
+    /// one is woken; a socket has one reader.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        poll_fn(|cx| self.io.poll_recv_ready(cx)).await
     }
 
     /// Replaces what is in `received` by what has arrived, in one batch or a
@@ -178,15 +177,13 @@ impl UdpSocket {
     }
 
     fn receive_plain(&self, received: &mut Received) -> io::Result<Drained> {
+        let _no_batches = self.plain.lock();
+        if self.batches.get().is_some() {
+            return Ok(Drained::No);
+        }
         let mut errors = 0;
-        while received.filled() < PLAIN_RECEIVES {
-            let guard = self.plain.lock();
-            if self.batches.get().is_some() {
-                return Ok(Drained::No);
-            }
-            let result = received.push(|slot| self.io.try_recv_from(slot));
-            drop(guard);
-            match result {
+        while received.filled() < BATCH {
+            match received.push(|slot| self.io.try_recv_from(slot)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Drained::Yes),
                 Err(error) if errors == ERRORS => return Err(error),
@@ -207,7 +204,7 @@ impl UdpSocket {
                 // A batch that is not full has emptied the socket. Saying so in
                 // here clears the readiness without a call that only fails, and
                 // not the readiness of what comes after.
-                let full = received.filled() == BATCH_SIZE;
+                let full = received.filled() == BATCH;
                 if full { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
             });
             match result {
