@@ -191,6 +191,8 @@ fn a_dead_path_is_disconnected_after_two_missed_checks_and_failed_after_30_secon
             _ => None,
         });
         assert_eq!(path, Some(None), "nothing may be sent any more");
+        let closed = pair.time_of(side, |e| matches!(e, Event::PathClosed { .. }));
+        assert_eq!(closed, Some(failed), "nor is anything received");
     }
 }
 

@@ -155,7 +155,8 @@ pub enum Event {
         /// The peer's address.
         from: SocketAddr,
     },
-    /// The opposite of [`Event::PathOpened`].
+    /// The opposite of [`Event::PathOpened`]: the peer's consent on the path
+    /// expired, and nothing brings it back (RFC 7675 §5.1).
     PathClosed {
         /// The socket.
         base: BaseId,

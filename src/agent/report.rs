@@ -116,6 +116,10 @@ impl Core {
                 let (stream, component) = (StreamId(p.stream), p.component);
                 self.events.push_back(Event::PathOpened { stream, component, base, from });
             }
+            Notice::ConsentExpired(pair) => {
+                let (base, from) = self.ends(pair);
+                self.events.push_back(Event::PathClosed { base, from });
+            }
             Notice::SendPath { stream, component, pair } => {
                 let path = pair.map(|pair| self.ends(pair));
                 let stream = StreamId(stream);
