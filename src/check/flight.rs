@@ -53,7 +53,7 @@ pub(super) fn rto(ta: Duration, unfinished: u32, rtt: Option<Duration>) -> Durat
 }
 
 /// The transactions under way. Their number is bounded by the number of
-/// pairs: each has at most one live and one cancelled.
+/// pairs: each has at most one live and two cancelled.
 #[derive(Debug, Default)]
 pub(super) struct Flights(Vec<Flight>);
 
@@ -84,7 +84,12 @@ impl Flights {
     /// Cancels the live flights of a pair and forgets what was cancelled before.
     pub(super) fn cancel(&mut self, pair: PairId) {
         self.0.retain(|f| f.pair != pair || !f.cancelled);
-        for flight in self.0.iter_mut().filter(|f| f.pair == pair) {
+        self.settle(pair);
+    }
+
+    /// Cancels the live flights of a pair.
+    pub(super) fn settle(&mut self, pair: PairId) {
+        for flight in self.0.iter_mut().filter(|f| f.pair == pair && !f.cancelled) {
             flight.cancelled = true;
             flight.deadline = flight.end();
         }

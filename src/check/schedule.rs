@@ -196,7 +196,7 @@ impl Checks {
     /// Retransmits what is due, one a Ta, and ends what has timed out.
     fn expire_flights(&mut self, now: Time) {
         // Each round ends one flight or moves its deadline past `now`.
-        for _ in 0..=self.pairs.len() * 2 {
+        for _ in 0..=self.pairs.len() * 3 {
             let may_send = now >= self.next_again;
             let Some(flight) = self.flights.next().filter(|f| f.deadline <= now) else { return };
             if flight.cancelled {

@@ -173,7 +173,7 @@ impl Checks {
             self.set_state(id, PairState::Succeeded);
             self.unqueue(id);
             if !self.pair(id).flags.nominating {
-                self.flights.cancel(id);
+                self.flights.settle(id);
             }
         }
         self.pair_mut(valid).valid = Some(local);

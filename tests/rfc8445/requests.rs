@@ -119,7 +119,7 @@ fn a_check_restarts_one_under_way_whose_answer_still_counts() {
 
 #[test]
 fn a_cancelled_check_is_forgotten_when_it_would_have_timed_out() {
-    let mut bench = Bench::simple(Role::Controlled, 1);
+    let mut bench = Bench::simple(Role::Controlled, 1).with_patience();
     bench.run(ms(10));
     let first = bench.last(PEER);
     bench.peer_checks(PEER, false).unwrap();
