@@ -140,17 +140,18 @@ fn connected(number: u64) -> [Core; 2] {
     let mut wire = VecDeque::new();
     let mut now = Time::ZERO;
     while now < Time::from_millis(10_000) {
-        for at in 0..2 {
+        for (at, core) in cores.iter_mut().enumerate() {
             let mut bytes = Vec::new();
-            while cores[at].poll_transmit(&mut bytes).is_some() {
+            while core.poll_transmit(&mut bytes).is_some() {
                 wire.push_back((now + Duration::from_millis(10), 1 - at, bytes.clone()));
             }
-            while cores[at].poll_event().is_some() {}
+            while core.poll_event().is_some() {}
         }
         let timers = cores.iter().filter_map(|core| core.poll_timeout()).map(|(at, _)| at);
         let arrival = wire.front().map(|(arrives, ..)| *arrives);
         now = timers.chain(arrival).min().expect("consent never ends");
-        while let Some((_, to, bytes)) = wire.pop_front_if(|(arrives, ..)| *arrives <= now) {
+        while wire.front().is_some_and(|(arrives, ..)| *arrives <= now) {
+            let Some((_, to, bytes)) = wire.pop_front() else { break };
             let from = socket(roles[1 - to]);
             let datagram = Input::Datagram { base: BaseId(0), from, bytes: &bytes };
             cores[to].handle_input(now, datagram);

@@ -1,8 +1,6 @@
 //! Two cores in virtual time, over a network that only delays: exact packet
 //! counts and exact times.
 
-#![allow(clippy::unwrap_used, reason = "the network is part of the test")]
-
 #[allow(unreachable_pub)]
 #[path = "negotiation/network.rs"]
 mod network;

@@ -23,7 +23,8 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let mut random = Rng::new(&Seed::from_number(seed));
-        let role = if random.number() % 2 == 0 { Role::Controlling } else { Role::Controlled };
+        let role =
+            if random.number().is_multiple_of(2) { Role::Controlling } else { Role::Controlled };
         let limits = Limits { pairs: LIMIT, remotes: 8, found: 6 };
         let bench = Bench::with_limits(role, &[2, 1], limits).with_patience();
         Run { bench, random, bases: [0, 0], remotes: 0 }
