@@ -45,7 +45,7 @@ fn two_hosts_connect_select_and_complete() {
         let selected =
             pair.events(side).iter().filter(|(_, e)| matches!(e, Event::Selected { .. }));
         assert_eq!(selected.count(), 1);
-        assert_eq!(pair.core(side).drops().iter().count(), 0);
+        assert_eq!(pair.core(side).drops().iter().collect::<Vec<_>>(), []);
     }
     assert_eq!(pair.core(0).role(), Role::Controlling);
     assert_eq!(pair.core(1).role(), Role::Controlled);

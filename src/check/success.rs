@@ -169,7 +169,8 @@ impl Checks {
             // A cancelled check may be answered after its successor failed.
             self.pair_mut(checked).reason = None;
         }
-        for id in [checked, valid] {
+        let other = Some(valid).filter(|id| *id != checked);
+        for id in [Some(checked), other].into_iter().flatten() {
             self.set_state(id, PairState::Succeeded);
             self.unqueue(id);
             if !self.pair(id).flags.nominating {
