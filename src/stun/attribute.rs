@@ -33,7 +33,7 @@ types! {
     /// MAPPED-ADDRESS (RFC 8489 §14.1).
     MAPPED_ADDRESS = 0x0001, ADDRESS;
     /// USERNAME (RFC 8489 §14.3).
-    USERNAME = 0x0006, NAME;
+    USERNAME = 0x0006, TEXT;
     /// MESSAGE-INTEGRITY (RFC 8489 §14.5).
     MESSAGE_INTEGRITY = 0x0008, bytes(20);
     /// ERROR-CODE (RFC 8489 §14.8).
@@ -134,8 +134,6 @@ enum Content {
 const ANY: Form = form(0, u16::MAX, Content::Any);
 const OPAQUE: Form = form(0, TEXT_MAX, Content::Any);
 const TEXT: Form = form(0, TEXT_MAX, Content::Utf8);
-/// Fewer than 509 bytes (RFC 8489 §14.3).
-const NAME: Form = form(0, 508, Content::Utf8);
 const ADDRESS: Form = form(8, 20, Content::Address);
 const ERROR: Form = form(4, 4 + TEXT_MAX, Content::ErrorCode);
 const PAIRS: Form = form(0, u16::MAX, Content::Pairs);
@@ -254,8 +252,8 @@ impl std::ops::Deref for UnknownAttributes {
     }
 }
 
-/// Longest text in bytes: fewer than 128 characters of UTF-8 (RFC 8489 §14.8
-/// to §14.10, §14.14).
+/// Longest text in bytes that is read, as RFC 5389 allowed: fewer than 128
+/// characters of six bytes (RFC 8489 §14.3, §14.8 to §14.10, §14.14).
 const TEXT_MAX: u16 = 763;
 
 pub(super) fn text(value: &[u8]) -> Option<&str> {

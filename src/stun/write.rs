@@ -45,8 +45,8 @@ pub fn write_mapped_address(
 /// if `unknown` has any (420), with integrity if there is a key, and with
 /// FINGERPRINT. `out` is cleared first.
 ///
-/// `code` is held to 300..=699, `reason` to the 763 bytes that RFC 8489 §14.8
-/// allows, `unknown` to its first [`UnknownAttributes::MAX`] types.
+/// `code` is held to 300..=699, `reason` to the 127 characters that RFC 8489
+/// §14.8 allows, `unknown` to its first [`UnknownAttributes::MAX`] types.
 pub fn write_error(
     id: TransactionId,
     code: u16,
@@ -70,7 +70,8 @@ pub fn write_error_with(
 ) {
     header(Class::Error, Method::BINDING, id, out);
     let code = code.clamp(300, 699);
-    let reason = reason.get(..reason.floor_char_boundary(REASON_MAX)).unwrap_or_default();
+    let end = reason.char_indices().nth(REASON_MAX).map_or(reason.len(), |(end, _)| end);
+    let reason = reason.get(..end).unwrap_or_default();
     attribute_header(AttributeType::ERROR_CODE, 4 + reason.len(), out);
     out.extend_from_slice(&[0, 0, (code / 100) as u8, (code % 100) as u8]);
     out.extend_from_slice(reason.as_bytes());
@@ -89,8 +90,8 @@ pub fn write_error_with(
     fingerprint(out);
 }
 
-/// Longest reason phrase in bytes (RFC 8489 §14.8).
-const REASON_MAX: usize = 763;
+/// Longest reason phrase in characters: "fewer than 128" (RFC 8489 §14.8).
+const REASON_MAX: usize = 127;
 
 /// Starts a message in `out`, with a length of zero.
 pub(super) fn header(class: Class, method: Method, id: TransactionId, out: &mut Vec<u8>) {

@@ -68,7 +68,7 @@ fn malformed_required_attributes_are_refused() {
     let long = [b'x'; 764];
     let cases: &[(AttributeType, &[&[u8]])] = &[
         (T::MAPPED_ADDRESS, &[&[], &[0, 1, 0, 1], &[0, 3, 0, 1, 1, 2, 3, 4], &[0; 8]]),
-        (T::USERNAME, &[&[0xff], &long[..509]]),
+        (T::USERNAME, &[&[0xff], &long]),
         (T::MESSAGE_INTEGRITY, &[&[], &[0; 19], &[0; 32]]),
         (T::ERROR_CODE, &[&[], &[0, 0, 4], &[0, 0, 2, 0], &[0, 0, 7, 0], &[0, 0, 4, 100]]),
         (T::UNKNOWN_ATTRIBUTES, &[&[0], &[0; 3]]),
@@ -246,6 +246,28 @@ fn padding_may_have_any_value() {
         }
         assert_eq!(Message::parse(&bytes).unwrap().username(), Some("five!"));
     }
+}
+
+#[test]
+fn texts_of_763_bytes_are_read() {
+    let text = [b'x'; 763];
+    for kind in [T::USERNAME, T::REALM, T::NONCE, T::SOFTWARE] {
+        let bytes = Builder::request().with(kind, &text).build();
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(message.malformed_optional(), 0);
+        assert_eq!(message.attributes().next(), Some((kind, &text[..])));
+    }
+}
+
+#[test]
+fn reserved_bits_are_ignored() {
+    let bytes = Builder::request()
+        .with(T::MAPPED_ADDRESS, &[0xff, 1, 0x12, 0x34, 192, 0, 2, 1])
+        .with(T::ERROR_CODE, &[0xff, 0xff, 0xf8 | 4, 1])
+        .build();
+    let message = Message::parse(&bytes).unwrap();
+    assert_eq!(message.mapped_address(), Some("192.0.2.1:4660".parse().unwrap()));
+    assert_eq!(message.error().map(|error| error.code), Some(401));
 }
 
 #[test]

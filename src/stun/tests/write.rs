@@ -146,7 +146,7 @@ fn an_error_response_is_bounded() {
     write_error(ID, 9_999, &reason, &unknown, None, &mut out);
     let message = Message::parse(&out).unwrap();
     let error = message.error().unwrap();
-    assert_eq!((error.code, error.reason.len()), (699, 762));
+    assert_eq!((error.code, error.reason.len()), (699, 254));
     assert_eq!(message.unknown_attributes().count(), UnknownAttributes::MAX);
 }
 
