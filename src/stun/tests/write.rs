@@ -160,3 +160,25 @@ fn writers_reuse_the_buffer() {
     write_indication(ID, &mut out);
     assert_eq!(out.as_ptr(), buffer);
 }
+
+/// RFC 8489 §6.1: 548 bytes where the path MTU is not known.
+#[test]
+fn checks_and_answers_fit_the_smallest_mtu() {
+    let key = IntegrityKey::short_term(PASSWORD);
+    let username = format!("{}:{}", "r".repeat(256), "l".repeat(32));
+    let template = CheckTemplate::new(&CheckParameters {
+        username: &username,
+        key: &key,
+        controlling: true,
+        tie_breaker: u64::MAX,
+        priority: u32::MAX,
+    });
+    let mut out = Vec::new();
+    let mapped = "[2001:db8::1]:1".parse().unwrap();
+    write_success_with(ID, mapped, &key, Algorithm::Sha256, &mut out);
+    assert!(out.len() < 548);
+    write_error(ID, 420, "Unknown Attribute", &[0x7000; 16], Some(&key), &mut out);
+    assert!(out.len() < 548);
+    template.write(ID, true, Some(u32::MAX), &key, &mut out);
+    assert!(out.len() < 548);
+}
