@@ -56,15 +56,16 @@ fn agree(ours: &Message<'_>, theirs: &StunMessage) {
         MessageClass::ErrorResponse => Class::Error,
     };
     assert_eq!(ours.class(), class);
-    // An optional attribute that is too long for us has a value for them.
+    agree_on_unknown(ours, theirs);
+    // An optional attribute that is too long for us has a value for them, and
+    // if it is FINGERPRINT, they read no further.
     if ours.malformed_optional() == 0 {
         agree_on_checks(ours, theirs);
         agree_on_texts(ours, theirs);
         agree_on_addresses(ours, theirs);
         agree_on_relaying(ours, theirs);
+        agree_on_proofs(ours, theirs);
     }
-    agree_on_unknown(ours, theirs);
-    agree_on_proofs(ours, theirs);
 }
 
 /// Their value of an attribute: type, conversion out of their enum, mapping.
