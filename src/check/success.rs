@@ -169,8 +169,7 @@ impl Checks {
             // A cancelled check may be answered after its successor failed.
             self.pair_mut(checked).reason = None;
         }
-        let other = Some(valid).filter(|id| *id != checked);
-        for id in [Some(checked), other].into_iter().flatten() {
+        for id in [checked, valid] {
             self.set_state(id, PairState::Succeeded);
             self.unqueue(id);
             if !self.pair(id).flags.nominating {
