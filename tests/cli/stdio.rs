@@ -2,6 +2,7 @@
 //! and one that is told nonsense.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -208,6 +209,24 @@ fn without_a_reader_it_ends_quietly() {
     drop(input);
     assert_eq!(output.status.code(), Some(15), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_is_reported_and_skipped() {
+    let mut command = ice_probe();
+    // TEST-NET-1 (RFC 5737): no machine has it.
+    command.args(["stdio", "--controlling", "--bind", "192.0.2.77"]).args(HERE);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("ice-probe starts");
+    let input = child.stdin.take();
+    let mut stderr = BufReader::new(child.stderr.take().expect("its diagnostics are piped"));
+    let mut warning = String::new();
+    stderr.read_line(&mut warning).expect("it warns");
+    assert!(warning.contains("192.0.2.77"), "{warning}");
+    drop(input);
+    let output = child.wait_with_output().expect("a child of ours can be waited for");
+    let lines = String::from_utf8_lossy(&output.stdout);
+    assert!(lines.contains(" 127.0.0.1 "), "{lines}");
 }
 
 #[test]

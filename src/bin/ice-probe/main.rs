@@ -71,12 +71,18 @@ fn run(args: &Args) -> Result<Exit, Failure> {
 fn diagnostics(args: &Args) {
     let filter = match (args.quiet, args.verbose) {
         (true, _) => "off",
-        (false, 0) => "warn",
+        // What the library warns of, the program says in its own words.
+        (false, 0) => "error,ice_probe=warn",
         (false, 1) => "floe=debug,info,turn=info",
         (false, _) => "floe=trace,info,turn=info",
     };
-    let writer = || anstream::stderr();
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer).init();
+    let traces = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(|| anstream::stderr());
+    match args.verbose {
+        0 => traces.without_time().with_target(false).init(),
+        _ => traces.init(),
+    }
 }
 
 /// Instead of a backtrace.

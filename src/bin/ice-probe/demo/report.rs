@@ -69,7 +69,7 @@ pub(crate) struct AgentReport {
     pub(crate) role: String,
     /// Its candidate lines.
     pub(crate) candidates: Vec<String>,
-    /// Servers that gave nothing.
+    /// Servers that gave nothing, and addresses that could not be used.
     pub(crate) errors: Vec<String>,
     /// Its pairs, each as in a `stats` line.
     pub(crate) pairs: Vec<Value>,

@@ -72,6 +72,9 @@ impl Side {
             Event::CandidateError { uri, code, text, .. } => {
                 self.errors.push(format!("{uri}: {text} ({code})"));
             }
+            Event::AddressRefused { ip, text } => {
+                self.errors.push(format!("{ip} cannot be used: {text}"));
+            }
             Event::State { state, reason } => {
                 self.state = state;
                 if state == State::Failed {

@@ -202,6 +202,10 @@ impl Session {
             Event::CandidateError { uri, code, text, .. } => {
                 Output::CandidateError { url: uri.into(), code, text: text.into() }
             }
+            Event::AddressRefused { ip, text } => {
+                tracing::warn!("{ip} cannot be used: {text}");
+                return;
+            }
             Event::State { state, reason } => {
                 self.state = state;
                 Output::State { state: state.to_string(), reason: reason.to_string() }
