@@ -10,7 +10,7 @@ use floe::agent::{
     Transmit,
 };
 use floe::candidate::{Candidate, ComponentId};
-use floe::check::{PairState, Role};
+use floe::check::PairState;
 use floe::rng::Seed;
 use floe::timer::{Pacer, Time};
 
@@ -224,20 +224,6 @@ impl Machine {
         }
         paths
     }
-
-    pub fn candidates(&self, of: StreamId) -> Vec<Candidate> {
-        let events = self.events.iter();
-        events
-            .filter_map(|(_, e)| match e {
-                Event::Candidate { stream, candidate } if *stream == of => Some(candidate.clone()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    pub fn is_settled(&self) -> bool {
-        matches!(self.core.state(), State::Completed | State::Failed)
-    }
 }
 
 pub fn local_address(ip: IpAddr) -> LocalAddress {
@@ -249,8 +235,4 @@ pub fn local_address(ip: IpAddr) -> LocalAddress {
         temporary: None,
         deprecated: None,
     }
-}
-
-pub fn controlling_first() -> [Role; 2] {
-    [Role::Controlling, Role::Controlled]
 }

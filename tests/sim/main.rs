@@ -6,6 +6,7 @@
 
 mod dice;
 mod draw;
+mod figures;
 mod machine;
 mod model;
 mod monitor;

@@ -29,8 +29,10 @@ pub struct Monitor {
     last_new: Option<Time>,
     /// The last transmissions of checks.
     recent: VecDeque<Time>,
-    consent: BTreeMap<Way, Time>,
+    consent: BTreeMap<Way, VecDeque<Time>>,
     selected: BTreeMap<(StreamId, ComponentId), usize>,
+    /// Nothing is lost, and the roles do not conflict.
+    pub clear: bool,
     pub counts: Counts,
 }
 
@@ -44,13 +46,6 @@ pub struct Counts {
     pub answers: usize,
     /// Datagrams of the application.
     pub data: usize,
-}
-
-impl Counts {
-    /// Everything but data.
-    pub fn control(&self) -> usize {
-        self.gathering + self.checks + self.again + self.consent + self.answers
-    }
 }
 
 impl Monitor {
@@ -102,10 +97,15 @@ impl Monitor {
         assert_eq!(known, again.then_some(way), "a transaction keeps to its pair");
         if kind == StartKind::Consent {
             // RFC 7675 §5.1: every 5 s, times 0.8 at least; never retransmitted.
+            // A path that data comes back to starts a schedule of its own.
             assert!(self.validated.contains(&way), "consent is asked for where it was given");
             assert!(!again);
-            let last = self.consent.insert(way, now);
-            assert!(last.is_none_or(|t| now - t >= Duration::from_secs(4)), "consent too often");
+            let times = self.consent.entry(way).or_default();
+            times.push_back(now);
+            if times.len() > 2 {
+                let first = times.pop_front().unwrap_or_default();
+                assert!(now - first >= Duration::from_secs(4), "consent too often");
+            }
             self.counts.consent += 1;
             return;
         }
@@ -158,7 +158,8 @@ impl Monitor {
             Event::Selected { stream, component, .. } => {
                 let times = self.selected.entry((*stream, *component)).or_default();
                 *times += 1;
-                assert_eq!(*times, 1, "one selected pair a component");
+                // Another is selected only where a nomination was not answered.
+                assert!(*times == 1 || !self.clear, "one selected pair a component");
             }
             _ => {}
         }

@@ -92,6 +92,7 @@ pub type Filter = Box<dyn Fn(SocketAddr, SocketAddr) -> bool>;
 impl World {
     pub fn new(plan: Plan) -> Self {
         let Plan { seed, topology, sides, servers, streams, air } = plan;
+        let conflict = sides[0].config.role == sides[1].config.role;
         let signalling = [0, 1].map(|side: usize| sides[side].signalling);
         let mut begins = Vec::new();
         let mut at = 0;
@@ -99,7 +100,8 @@ impl World {
         let machines = sides.map(|side| {
             let Side { config, interfaces, begins: begin, bogus, .. } = side;
             let pacing = config.pacing;
-            let machine = Machine::new(seed * 2 + at as u64, config, interfaces, &streams);
+            let mut machine = Machine::new(seed * 2 + at as u64, config, interfaces, &streams);
+            machine.monitor.clear = air.loss == 0.0 && !conflict;
             begins.push((begin, at));
             held[at] = opening(&machine, pacing, &bogus);
             at += 1;
