@@ -10,12 +10,12 @@ fn message(kind: u16, id: [u8; 12], attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (kind, value) in attributes {
         body.extend_from_slice(&kind.to_be_bytes());
-        body.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(&u16::try_from(value.len()).expect("a short value").to_be_bytes());
         body.extend_from_slice(value);
         body.resize(body.len().next_multiple_of(4), 0);
     }
     let mut bytes = kind.to_be_bytes().to_vec();
-    bytes.extend_from_slice(&u16::try_from(body.len()).unwrap().to_be_bytes());
+    bytes.extend_from_slice(&u16::try_from(body.len()).expect("a short body").to_be_bytes());
     bytes.extend_from_slice(&floe::stun::MAGIC_COOKIE.to_be_bytes());
     bytes.extend_from_slice(&id);
     bytes.extend_from_slice(&body);

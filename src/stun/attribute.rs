@@ -175,15 +175,13 @@ impl Content {
 /// The slot of a type that this agent knows.
 #[inline]
 pub(super) const fn slot(kind: AttributeType) -> Option<usize> {
-    if kind.0 == AttributeType::NOMINATION.0 {
-        return Some(SLOT_OF_NOMINATION);
+    if !is_low(kind) {
+        return if kind.0 == AttributeType::NOMINATION.0 { Some(SLOT_OF_NOMINATION) } else { None };
     }
-    let table = if kind.is_comprehension_required() { &REQUIRED } else { &OPTIONAL };
-    let index = (kind.0 & 0x7fff) as usize;
-    if index >= table.len() || table[index] == NO_SLOT {
-        return None;
+    match SLOT_OF_LOW[low_index(kind)] {
+        NO_SLOT => None,
+        slot => Some(slot as usize),
     }
-    Some(table[index] as usize)
 }
 
 /// Whether `value` has the form that the type in `slot` asks for.
@@ -193,23 +191,31 @@ pub(super) fn is_well_formed(slot: usize, value: &[u8]) -> bool {
 }
 
 const NO_SLOT: u8 = u8::MAX;
-const REQUIRED: [u8; 64] = slots(0x0000);
-const OPTIONAL: [u8; 64] = slots(0x8000);
-const SLOT_OF_NOMINATION: usize = SLOTS - 1;
-const _: () = assert!(KNOWN[SLOT_OF_NOMINATION].0.0 == AttributeType::NOMINATION.0);
 
-/// The slots of the 64 types from `first` on.
-const fn slots(first: u16) -> [u8; 64] {
-    let mut table = [NO_SLOT; 64];
+/// The slots of the first 64 required and the first 64 optional types.
+const SLOT_OF_LOW: [u8; 128] = {
+    let mut table = [NO_SLOT; 128];
     let mut slot = 0;
     while slot < SLOTS {
-        let kind = KNOWN[slot].0.0;
-        if kind >= first && ((kind - first) as usize) < table.len() {
-            table[(kind - first) as usize] = slot as u8;
+        let kind = KNOWN[slot].0;
+        if is_low(kind) {
+            table[low_index(kind)] = slot as u8;
         }
         slot += 1;
     }
     table
+};
+
+/// NOMINATION is the only known type that is not among those, and the last.
+const SLOT_OF_NOMINATION: usize = SLOTS - 1;
+const _: () = assert!(KNOWN[SLOT_OF_NOMINATION].0.0 == AttributeType::NOMINATION.0);
+
+const fn is_low(kind: AttributeType) -> bool {
+    kind.0 & 0x7fc0 == 0
+}
+
+const fn low_index(kind: AttributeType) -> usize {
+    ((kind.0 & 0x3f) | (kind.0 >> 15 << 6)) as usize
 }
 
 /// An ERROR-CODE (RFC 8489 §14.8).
