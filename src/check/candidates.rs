@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use crate::candidate::{Candidate, ComponentId, Foundation, Kind};
-use crate::net::Family;
 
 /// A local candidate of a stream, numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,11 +84,4 @@ pub(super) struct RemoteEntry {
     pub(super) pairs: u16,
     /// A number that a newer candidate may take.
     pub(super) gone: bool,
-}
-
-impl RemoteEntry {
-    /// Candidates of one class stand for each other when room is short.
-    pub(super) fn class(&self) -> (Family, Kind) {
-        (Family::of(self.remote.address.ip()), self.remote.kind)
-    }
 }

@@ -134,25 +134,29 @@ impl Checks {
         if list.signalled >= limit * 2 {
             return Err(Refused::TooManyRemotes);
         }
-        let class = (Family::of(remote.address.ip()), remote.kind);
-        let mut counts = std::collections::BTreeMap::new();
-        for entry in list.remotes.iter().filter(|r| !r.gone && r.remote.signalled.is_some()) {
-            *counts.entry(entry.class()).or_insert(0usize) += 1;
+        let class = class_of(remote);
+        // Of each class how many there are, and the lowest one.
+        let mut counts = [0; CLASSES];
+        let mut lowest = [None::<(u32, RemoteId)>; CLASSES];
+        for (id, RemoteEntry { remote, gone, .. }) in (0..).map(RemoteId).zip(&list.remotes) {
+            if *gone || remote.signalled.is_none() {
+                continue;
+            }
+            let class = class_of(remote);
+            counts[class] += 1;
+            if lowest[class].is_none_or(|(priority, _)| remote.priority < priority) {
+                lowest[class] = Some((remote.priority, id));
+            }
         }
-        let crowded = counts.iter().max_by_key(|(_, n)| **n).map(|(class, _)| *class);
-        let lowest = (0..)
-            .map(RemoteId)
-            .zip(&list.remotes)
-            .filter(|(_, r)| !r.gone && Some(r.class()) == crowded && r.remote.signalled.is_some())
-            .min_by_key(|(_, r)| r.remote.priority);
-        let Some((id, entry)) = lowest else { return Err(Refused::TooManyRemotes) };
-        let diverse = Some(class) != crowded && counts.get(&class).is_none_or(|n| *n < limit / 4);
+        let crowded = (0..CLASSES).max_by_key(|class| counts[*class]).unwrap_or_default();
+        let Some((priority, id)) = lowest[crowded] else { return Err(Refused::TooManyRemotes) };
+        let diverse = class != crowded && counts[class] < limit / 4;
         let unchecked = list
             .pairs
             .iter()
             .map(|p| self.pair(*p))
             .all(|p| p.remote != id || (p.is_unstarted() && !p.flags.queued));
-        if !unchecked || !(diverse || entry.remote.priority < remote.priority) {
+        if !unchecked || !(diverse || priority < remote.priority) {
             return Err(Refused::TooManyRemotes);
         }
         let pairs: Vec<PairId> =
@@ -253,6 +257,9 @@ impl Checks {
         let priority = priority_in(self.role, ours.local.priority, theirs.remote.priority);
         if self.listed >= self.limits.pairs {
             let forced = keep || ours.pairs == 0;
+            if !forced && self.failed == 0 && self.lowest_unstarted() >= Some(priority) {
+                return;
+            }
             let Some(victim) = self.victim(forced, ours.pairs == 0, priority) else { return };
             if !forced && self.pair(victim).priority >= priority {
                 return;
@@ -268,30 +275,48 @@ impl Checks {
     /// (`bare`) even the only pair of a remote candidate, as for a pair of
     /// higher `priority` than that one.
     fn victim(&self, forced: bool, bare: bool, priority: u64) -> Option<PairId> {
-        let lowest = |allowed: &dyn Fn(&Pair) -> bool| {
-            self.lists
-                .iter()
-                .filter_map(|list| {
-                    list.unstarted.iter().find(|(_, id)| {
-                        let pair = self.pair(*id);
-                        !pair.flags.queued && allowed(pair)
-                    })
-                })
-                .min()
-                .map(|(_, id)| *id)
-        };
-        let base_has_more = |p: &Pair| self.lists[usize::from(p.stream)].local(p.local).pairs > 1;
-        let remote_has_more =
-            |p: &Pair| self.lists[usize::from(p.stream)].remote(p.remote).pairs > 1;
-        self.lowest_failed()
-            .or_else(|| lowest(&|p| !p.flags.ranked && base_has_more(p) && remote_has_more(p)))
-            .or_else(|| forced.then(|| lowest(&|p| base_has_more(p) && remote_has_more(p)))?)
-            .or_else(|| bare.then(|| lowest(&base_has_more))?)
-            .or_else(|| forced.then(|| lowest(&|p| base_has_more(p) && p.priority < priority))?)
+        if let Some(failed) = self.lowest_failed() {
+            return Some(failed);
+        }
+        // The lowest that nobody keeps, that its remote was to keep, and that
+        // its remote has no other of.
+        let mut lowest = [None; 3];
+        for list in &self.lists {
+            for &(priority, id) in &list.unstarted {
+                let pair = self.pair(id);
+                if pair.flags.queued || list.local(pair.local).pairs <= 1 {
+                    continue;
+                }
+                let rank = match list.remote(pair.remote).pairs > 1 {
+                    true => usize::from(pair.flags.ranked),
+                    false => 2,
+                };
+                let place = &mut lowest[rank];
+                *place = Some(place.map_or((priority, id), |other| (priority, id).min(other)));
+                if rank == 0 {
+                    break;
+                }
+            }
+        }
+        let [free, kept, only] = lowest;
+        let kept = kept.filter(|_| forced);
+        let only = only.filter(|(lowest, _)| bare || (forced && *lowest < priority));
+        free.or(kept).or(only).map(|(_, id)| id)
+    }
+
+    fn lowest_unstarted(&self) -> Option<u64> {
+        self.lists
+            .iter()
+            .filter_map(|list| list.unstarted.first())
+            .map(|(priority, _)| *priority)
+            .min()
     }
 
     /// Failed pairs make room first (RFC 8838 §10).
     pub(super) fn lowest_failed(&self) -> Option<PairId> {
+        if self.failed == 0 {
+            return None;
+        }
         let listed = self.lists.iter().flat_map(|l| &l.pairs).copied();
         let failed = listed.filter(|id| {
             let pair = self.pair(*id);
@@ -426,6 +451,15 @@ impl Checks {
     pub fn remote_candidates_done(&mut self, stream: u16) {
         self.lists[usize::from(stream)].remote_done = true;
     }
+}
+
+const CLASSES: usize = 8;
+
+/// Candidates of one class (family and type) stand for each other when room
+/// is short.
+fn class_of(remote: &Remote) -> usize {
+    let v6 = matches!(Family::of(remote.address.ip()), Family::V6);
+    usize::from(v6) * 4 + remote.kind as usize
 }
 
 /// Puts `entry` in the place `slot`, or at the end.

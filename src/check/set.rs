@@ -42,10 +42,11 @@ pub struct Checks {
     pub(super) free: Vec<PairId>,
     pub(super) groups: Groups,
     pub(super) flights: Flights,
-    /// Pairs on all lists; those Waiting; those In-Progress.
+    /// Pairs on all lists; those Waiting; those In-Progress; those Failed.
     pub(super) listed: usize,
     pub(super) waiting: u32,
     pub(super) in_progress: u32,
+    pub(super) failed: u32,
     /// The list whose turn it is (§6.1.4.1).
     pub(super) next_list: usize,
     /// When the next new check is looked at: the end of Ta, or, once
@@ -86,6 +87,7 @@ impl Checks {
             listed: 0,
             waiting: 0,
             in_progress: 0,
+            failed: 0,
             next_list: 0,
             slot: None,
             reserved: false,
@@ -216,11 +218,13 @@ impl Checks {
         match old {
             PairState::Waiting => self.waiting -= 1,
             PairState::InProgress => self.in_progress -= 1,
+            PairState::Failed => self.failed -= 1,
             _ => {}
         }
         match state {
             PairState::Waiting => self.waiting += 1,
             PairState::InProgress => self.in_progress += 1,
+            PairState::Failed => self.failed += 1,
             _ => {}
         }
         match (was_unstarted, is_unstarted) {
