@@ -284,6 +284,43 @@ async fn an_address_that_can_not_be_bound_is_skipped() {
 }
 
 #[tokio::test]
+async fn a_send_that_the_system_refuses_is_noted_and_harms_nothing() {
+    let a = Agent::new(config(Role::Controlling, V4)).unwrap();
+    let b = Agent::new(config(Role::Controlled, V4)).unwrap();
+    // Broadcast is refused to a socket that did not ask for it. Of the highest
+    // priority, so that it is tried first.
+    let line = "candidate:9 1 udp 2147483647 127.255.255.255 9 typ host";
+    a.add_remote_candidate(&line.parse().unwrap()).unwrap();
+    signal(&a, &b).await;
+    in_time(a.connected()).await.unwrap();
+    let stats = a.stats();
+    let refused = stats.pairs[0].1.iter().find(|pair| pair.remote.port == 9).unwrap();
+    assert_eq!(refused.error, Some(io::ErrorKind::PermissionDenied));
+    passes(&connection(&a, 1), &connection(&b, 1), b"over the other pair").await;
+}
+
+#[tokio::test]
+async fn a_receive_that_is_cancelled_loses_nothing() {
+    let (a, b) = pair(V4, 1).await;
+    let (ca, cb) = (connection(&a, 1), connection(&b, 1));
+    for n in 0..20_u8 {
+        ca.send(&[n]).await.unwrap();
+        // Polled once, or a few times, and dropped.
+        let mut buffer = [0; 8];
+        let received = tokio::select! {
+            biased;
+            len = cb.recv(&mut buffer) => Some(len.unwrap()),
+            () = tokio::task::yield_now() => None,
+        };
+        let len = match received {
+            Some(len) => len,
+            None => in_time(cb.recv(&mut buffer)).await.unwrap(),
+        };
+        assert_eq!(&buffer[..len], [n]);
+    }
+}
+
+#[tokio::test]
 async fn ports_come_out_of_the_range() {
     // The range is where the system just had two ports to give.
     let probe = std::net::UdpSocket::bind((V4, 0)).unwrap();

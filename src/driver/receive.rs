@@ -7,6 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::transport::Glued;
+
 /// What a datagram costs beside its bytes, so that empty ones are bounded too.
 const OVERHEAD: usize = 32;
 
@@ -65,20 +67,24 @@ impl ReceiveBatch {
         self.bytes.len() - self.start() + self.len() * OVERHEAD
     }
 
-    fn push(&mut self, datagram: &[u8]) {
+    fn push(&mut self, glued: &Glued<'_>) {
         // Rather move what is left to the front than grow, where that frees at
         // least what it moves: each byte is then moved once at most on average.
         let start = self.start();
         let left = self.bytes.len() - start;
-        if self.bytes.capacity() - self.bytes.len() < datagram.len() && start >= left {
+        if self.bytes.capacity() - self.bytes.len() < glued.bytes.len() && start >= left {
             self.bytes.copy_within(start.., 0);
             self.bytes.truncate(left);
             self.ends.drain(..self.taken);
             self.ends.iter_mut().for_each(|end| *end -= start);
             self.taken = 0;
         }
-        self.bytes.extend_from_slice(datagram);
-        self.ends.push(self.bytes.len());
+        let mut end = self.bytes.len();
+        self.bytes.extend_from_slice(glued.bytes);
+        self.ends.extend(glued.datagrams().map(|datagram| {
+            end += datagram.len();
+            end
+        }));
     }
 
     fn pop(&mut self, into: &mut [u8]) -> Option<usize> {
@@ -220,13 +226,22 @@ impl Inner {
 }
 
 impl Push<'_> {
-    /// Adds a datagram, or counts it as dropped if there is no room.
-    pub(crate) fn push(&mut self, datagram: &[u8]) {
-        let Inner { datagrams, closed, .. } = &mut *self.inner;
-        if *closed || datagrams.cost() + datagram.len() + OVERHEAD > self.queue.limit {
-            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
+    /// Adds datagrams. Those for which there is no room are dropped and counted.
+    pub(crate) fn push(&mut self, glued: &Glued<'_>) {
+        let room = if self.inner.closed {
+            0
         } else {
-            datagrams.push(datagram);
+            self.queue.limit.saturating_sub(self.inner.datagrams.cost())
+        };
+        let count = glued.count();
+        if glued.bytes.len() + count * OVERHEAD <= room {
+            self.inner.datagrams.push(glued);
+        } else if count > 1 {
+            for bytes in glued.datagrams() {
+                self.push(&Glued { bytes, size: bytes.len(), ..*glued });
+            }
+        } else {
+            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::receive::ReceiveQueue;
+use super::transport::Glued;
 use crate::agent::BaseId;
 use crate::stun::{self, Class, Message, TransactionId};
 
@@ -67,7 +68,8 @@ struct Path {
 /// Whom a datagram is for.
 enum Recipient {
     Control(Arc<dyn Control>, BaseId),
-    Path(FoundPath),
+    /// The queue of its path, if there is one.
+    Queue,
     Nobody,
 }
 
@@ -179,61 +181,79 @@ impl Router {
     /// Takes each datagram where it belongs: data into the receive queues,
     /// with one lock and one wake for neighbours of the same queue. `last` is
     /// the reader's memory between calls.
-    pub(crate) fn route<'a>(
-        &self,
-        datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>,
-        last: &mut LastPath,
-    ) {
-        let mut datagrams = datagrams.peekable();
-        while let Some((from, bytes)) = datagrams.next() {
-            let is_data = !stun::looks_like_stun(bytes);
-            if !is_data || !last.is(from, self.changes.load(Ordering::Acquire)) {
-                match self.recipient(from, bytes) {
-                    Recipient::Control(control, base) => {
-                        control.datagram(base, from, bytes);
-                        continue;
-                    }
-                    Recipient::Nobody => {
-                        self.unrouted.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    }
-                    Recipient::Path(path) => last.0 = Some(path),
-                }
+    pub(crate) fn route<'a>(&self, received: impl Iterator<Item = Glued<'a>>, last: &mut LastPath) {
+        let mut received = received.peekable();
+        while let Some(glued) = received.next() {
+            if !is_data(&glued) {
+                self.route_apart(&glued, last);
+                continue;
             }
-            let Some(path) = &last.0 else { continue };
-            let mut push = path.queue.lock();
-            push.push(bytes);
-            let same =
-                |next: &(SocketAddr, &[u8])| next.0 == from && !stun::looks_like_stun(next.1);
-            while let Some((_, bytes)) = datagrams.next_if(same) {
-                push.push(bytes);
+            let Some(queue) = self.queue(&glued, last) else { continue };
+            let mut push = queue.lock();
+            push.push(&glued);
+            let same = |next: &Glued<'_>| next.from == glued.from && is_data(next);
+            while let Some(next) = received.next_if(same) {
+                push.push(&next);
             }
             push.wake();
         }
     }
 
-    fn recipient(&self, from: SocketAddr, bytes: &[u8]) -> Recipient {
-        let routes = self.routes.read();
-        if stun::looks_like_stun(bytes) {
-            let from_peer = stun::is_stun_with_fingerprint(bytes);
-            let member = routes.member_for(from, bytes);
-            // Without FINGERPRINT it is STUN only if it comes from a server.
-            match member {
-                Some(m) if from_peer || m.servers.contains(&from) => {
-                    return Recipient::Control(m.control.clone(), m.base);
+    /// Where STUN is among them, each goes its own way.
+    fn route_apart(&self, glued: &Glued<'_>, last: &mut LastPath) {
+        for bytes in glued.datagrams() {
+            let glued = Glued { from: glued.from, bytes, size: bytes.len() };
+            match self.recipient(glued.from, bytes) {
+                Recipient::Control(control, base) => control.datagram(base, glued.from, bytes),
+                Recipient::Nobody => {
+                    self.unrouted.fetch_add(1, Ordering::Relaxed);
                 }
-                None if from_peer => return Recipient::Nobody,
-                _ => {}
+                Recipient::Queue => {
+                    let Some(queue) = self.queue(&glued, last) else { continue };
+                    let mut push = queue.lock();
+                    push.push(&glued);
+                    push.wake();
+                }
             }
-        }
-        match routes.paths.get(&from) {
-            Some(path) => {
-                let changes = self.changes.load(Ordering::Acquire);
-                Recipient::Path(FoundPath { from, queue: path.queue.clone(), changes })
-            }
-            None => Recipient::Nobody,
         }
     }
+
+    /// The queue for application data, which is counted if there is none.
+    fn queue<'a>(&self, data: &Glued<'_>, last: &'a mut LastPath) -> Option<&'a ReceiveQueue> {
+        if !last.is(data.from, self.changes.load(Ordering::Acquire)) {
+            let routes = self.routes.read();
+            last.0 = routes.paths.get(&data.from).map(|path| FoundPath {
+                from: data.from,
+                queue: path.queue.clone(),
+                changes: self.changes.load(Ordering::Acquire),
+            });
+        }
+        if last.0.is_none() {
+            let count = u64::try_from(data.count()).unwrap_or(u64::MAX);
+            self.unrouted.fetch_add(count, Ordering::Relaxed);
+        }
+        last.0.as_ref().map(|path| &*path.queue)
+    }
+
+    fn recipient(&self, from: SocketAddr, bytes: &[u8]) -> Recipient {
+        if !stun::looks_like_stun(bytes) {
+            return Recipient::Queue;
+        }
+        let routes = self.routes.read();
+        let from_peer = stun::is_stun_with_fingerprint(bytes);
+        match routes.member_for(from, bytes) {
+            // Without FINGERPRINT it is STUN only if it comes from a server.
+            Some(member) if from_peer || member.servers.contains(&from) => {
+                Recipient::Control(member.control.clone(), member.base)
+            }
+            None if from_peer => Recipient::Nobody,
+            _ => Recipient::Queue,
+        }
+    }
+}
+
+fn is_data(glued: &Glued<'_>) -> bool {
+    !glued.datagrams().any(stun::looks_like_stun)
 }
 
 impl Routes {

@@ -92,12 +92,14 @@ async fn serve(socket: UdpSocket, counters: Arc<Counters>) {
         let result = transport::with_buffers(|received| {
             let result = socket.receive(received);
             let now = Instant::now();
-            for (from, bytes) in received.iter() {
-                let answered = binding::respond(bytes, from, &mut response)
-                    && rate.admits(from.ip(), now)
-                    && socket.send_now(from, &response).is_ok();
-                let counter = if answered { &counters.answered } else { &counters.dropped };
-                counter.fetch_add(1, Ordering::Relaxed);
+            for glued in received.iter() {
+                for bytes in glued.datagrams() {
+                    let answered = binding::respond(bytes, glued.from, &mut response)
+                        && rate.admits(glued.from.ip(), now)
+                        && socket.send_now(glued.from, &response).is_ok();
+                    let counter = if answered { &counters.answered } else { &counters.dropped };
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
             }
             result
         });

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Wake;
 
@@ -6,9 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn glued(bytes: &[u8], size: usize) -> Glued<'_> {
+    Glued { from: SocketAddr::from(([192, 0, 2, 1], 1)), bytes, size }
+}
+
 fn push(queue: &ReceiveQueue, datagrams: &[&[u8]]) {
     let mut push = queue.lock();
-    datagrams.iter().for_each(|datagram| push.push(datagram));
+    datagrams.iter().for_each(|bytes| push.push(&glued(bytes, bytes.len())));
     push.wake();
 }
 
@@ -50,6 +55,25 @@ fn the_newest_is_dropped_and_counted_when_full() {
     push(&queue, &[b"dddd"]);
     assert_eq!(pop(&queue).as_deref(), Some(&b"bbbb"[..]));
     assert_eq!(pop(&queue).as_deref(), Some(&b"dddd"[..]));
+}
+
+#[test]
+fn of_glued_datagrams_those_that_fit_are_taken() {
+    let queue = ReceiveQueue::new(3 * (OVERHEAD + 2));
+    let mut push = queue.lock();
+    push.push(&glued(b"aabbc", 2));
+    push.push(&glued(b"dddd", 4));
+    push.push(&glued(b"", 0));
+    push.wake();
+    assert_eq!(queue.dropped(), 2);
+    let popped: Vec<_> = std::iter::from_fn(|| pop(&queue)).collect();
+    assert_eq!(popped, [&b"aa"[..], b"bb", b"c"]);
+    let mut push = queue.lock();
+    push.push(&glued(b"aabbccddee", 2));
+    push.wake();
+    assert_eq!(queue.dropped(), 4);
+    let popped: Vec<_> = std::iter::from_fn(|| pop(&queue)).collect();
+    assert_eq!(popped, [&b"aa"[..], b"bb", b"cc"]);
 }
 
 #[test]

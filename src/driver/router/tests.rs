@@ -66,8 +66,9 @@ fn pop_all(queue: &ReceiveQueue) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn route(router: &Router, datagrams: &[(SocketAddr, &[u8])]) {
-    router.route(datagrams.iter().copied(), &mut LastPath::default());
+fn route<'a>(router: &Router, datagrams: &[(SocketAddr, &'a [u8])]) {
+    let single = |&(from, bytes): &(SocketAddr, &'a [u8])| Glued { from, bytes, size: bytes.len() };
+    router.route(datagrams.iter().map(single), &mut LastPath::default());
 }
 
 fn one(router: &Router, from: SocketAddr, bytes: &[u8]) {
@@ -105,6 +106,22 @@ fn stun_reaches_the_core_and_data_before_and_after_it_the_queue() {
     route(&router, &datagrams.map(|bytes| (peer(1), bytes)));
     assert_eq!(pop_all(&queue), [&b"one"[..], b"two", b"three"]);
     assert_eq!(agent.taken(), [(BASE, peer(1), check)]);
+}
+
+#[test]
+fn glued_datagrams_with_stun_among_them_come_apart() {
+    let (router, agent) = (Router::default(), Arc::new(Agent::default()));
+    let member = router.join(BASE, "us", agent.clone());
+    let queue = Arc::new(ReceiveQueue::new(1 << 20));
+    router.open_path(member, peer(1), queue.clone());
+    let check = check("us", 1);
+    let data = vec![0x80; check.len()];
+    let bytes = [&data[..], &check, &data, b"end"].concat();
+    let glued = Glued { from: peer(1), bytes: &bytes, size: check.len() };
+    router.route([glued, glued].into_iter(), &mut LastPath::default());
+    let once = [data.clone(), data, b"end".to_vec()];
+    assert_eq!(pop_all(&queue), [once.clone(), once].concat());
+    assert_eq!(agent.taken(), vec![(BASE, peer(1), check); 2]);
 }
 
 #[test]
@@ -146,13 +163,17 @@ fn shared() -> Shared {
 
 #[test]
 fn requests_go_by_username_fragment() {
-    let Shared { router, agents, .. } = shared();
+    let Shared { router, agents, members } = shared();
+    let queue = Arc::new(ReceiveQueue::new(1 << 20));
+    router.open_path(members[0], peer(1), queue.clone());
     for fragment in ["one", "two", "three", "on", ""] {
         one(&router, peer(1), &check(fragment, 1));
     }
     assert_eq!(agents[0].taken(), [(BaseId(0), peer(1), check("one", 1))]);
     assert_eq!(agents[1].taken(), [(BaseId(1), peer(1), check("two", 1))]);
     assert_eq!(router.unrouted(), 3);
+    // What is for nobody is not data either, though it comes over a path.
+    assert!(pop_all(&queue).is_empty());
 }
 
 #[test]
@@ -211,7 +232,9 @@ fn what_a_reader_remembers_ends_with_the_path() {
     let member = router.join(BASE, "us", agent);
     let [first, second] = [(); 2].map(|()| Arc::new(ReceiveQueue::new(1 << 20)));
     let mut last = LastPath::default();
-    let mut data = |from| router.route(std::iter::once((from, &b"data"[..])), &mut last);
+    let mut data = |from| {
+        router.route(std::iter::once(Glued { from, bytes: b"data", size: 4 }), &mut last);
+    };
     router.open_path(member, peer(1), first.clone());
     router.open_path(member, peer(2), second.clone());
     for from in [peer(1), peer(1), peer(2), peer(3), peer(1)] {

@@ -6,5 +6,5 @@ mod received;
 mod udp;
 
 pub(crate) use bind::{BindOptions, bind_udp};
-pub(crate) use received::with_buffers;
+pub(crate) use received::{Glued, with_buffers};
 pub(crate) use udp::{Drained, UdpSocket};

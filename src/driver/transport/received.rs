@@ -1,8 +1,6 @@
 use std::cell::Cell;
 use std::io::IoSliceMut;
-use std::iter::Zip;
 use std::net::SocketAddr;
-use std::slice;
 
 use quinn_udp::RecvMeta;
 
@@ -50,10 +48,14 @@ impl Received {
         self.count = 0;
     }
 
-    /// The datagrams with their canonical sources, in the order of arrival.
-    pub(crate) fn iter(&self) -> Datagrams<'_> {
-        let meta = self.meta.get(..self.count).unwrap_or_default();
-        Datagrams { slots: meta.iter().zip(self.bytes.chunks(STRIDE)), current: None }
+    /// What was received, in the order of arrival.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Glued<'_>> {
+        let slots = self.bytes.chunks(STRIDE);
+        self.meta.iter().take(self.count).zip(slots).map(|(meta, slot)| Glued {
+            from: net::canonical(meta.addr),
+            bytes: slot.get(..meta.len).unwrap_or_default(),
+            size: meta.stride,
+        })
     }
 
     /// Adds one datagram that `receive` writes into the slot it is given.
@@ -89,32 +91,26 @@ impl Received {
     }
 }
 
-/// The datagrams of a [`Received`].
-pub(crate) struct Datagrams<'a> {
-    slots: Zip<slice::Iter<'a, RecvMeta>, slice::Chunks<'a, u8>>,
-    /// What is left of datagrams that were glued together, and how long each is.
-    current: Option<(SocketAddr, &'a [u8], usize)>,
+/// Datagrams of one source that the kernel glued together: all of `size`
+/// bytes, the last perhaps shorter. Mostly there is only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Glued<'a> {
+    /// The canonical address of their sender.
+    pub(crate) from: SocketAddr,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) size: usize,
 }
 
-impl<'a> Iterator for Datagrams<'a> {
-    type Item = (SocketAddr, &'a [u8]);
+impl<'a> Glued<'a> {
+    /// The datagrams, one by one.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let empty = self.bytes.is_empty().then_some(self.bytes);
+        empty.into_iter().chain(self.bytes.chunks(self.size.max(1)))
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let (from, bytes, stride) = match self.current.take() {
-            Some(current) => current,
-            None => {
-                let (meta, slot) = self.slots.next()?;
-                let bytes = slot.get(..meta.len).unwrap_or_default();
-                (net::canonical(meta.addr), bytes, meta.stride)
-            }
-        };
-        match bytes.split_at_checked(stride) {
-            Some((datagram, rest)) if !rest.is_empty() && stride > 0 => {
-                self.current = Some((from, rest, stride));
-                Some((from, datagram))
-            }
-            _ => Some((from, bytes)),
-        }
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.size.max(1)).max(1)
     }
 }
 
@@ -151,14 +147,12 @@ mod tests {
             Ok::<_, ()>(3)
         });
         assert_eq!(result, Ok(()));
-        let expected: [(SocketAddr, &[u8]); 5] = [
-            (from(1), b"aaa"),
-            (from(1), b"bbb"),
-            (from(1), b"c"),
-            (from(2), b""),
-            (from(3), b"dd"),
-        ];
-        assert!(received.iter().eq(expected));
+        let apart: Vec<(SocketAddr, Vec<&[u8]>)> =
+            received.iter().map(|glued| (glued.from, glued.datagrams().collect())).collect();
+        let expected: [(SocketAddr, Vec<&[u8]>); 3] =
+            [(from(1), vec![b"aaa", b"bbb", b"c"]), (from(2), vec![b""]), (from(3), vec![b"dd"])];
+        assert_eq!(apart, expected);
+        assert!(received.iter().map(|glued| glued.count()).eq([3, 1, 1]));
     }
 
     #[test]
@@ -172,7 +166,7 @@ mod tests {
             assert_eq!(result, Ok(()));
         }
         assert_eq!(received.filled(), BATCH);
-        assert!(received.iter().enumerate().all(|(n, (_, bytes))| bytes == [n as u8]));
+        assert!(received.iter().enumerate().all(|(n, glued)| glued.bytes == [n as u8]));
     }
 
     #[test]
