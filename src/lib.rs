@@ -17,4 +17,4 @@ pub mod driver;
 pub mod server;
 
 #[cfg(feature = "tokio")]
-pub use driver::{Agent, AgentConfig, Connection};
+pub use driver::{Agent, AgentConfig, AgentError, Connection};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::gathering::Gathering;
+use crate::agent::keepalive::Kept;
 use crate::agent::log::Log;
 use crate::agent::outgoing::Outgoing;
 use crate::agent::report::Reported;
@@ -41,6 +42,7 @@ pub struct Core {
     pub(super) checks: Checks,
     pub(super) foundations: Foundations,
     pub(super) gathering: Gathering,
+    pub(super) kept: Vec<Kept>,
     pub(super) outgoing: VecDeque<Outgoing>,
     pub(super) socket_ops: VecDeque<SocketOp>,
     pub(super) events: VecDeque<Event>,
@@ -94,6 +96,7 @@ impl Core {
         let checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
         Core {
             gathering: Gathering::new(&config),
+            kept: Vec::new(),
             log: Log::new(config.log),
             config,
             rng,
@@ -231,6 +234,10 @@ impl Core {
         if self.stream_mut(stream)?.remote_done {
             return Err(CommandError::AfterEnd);
         }
+        if self.is_of_another_session(stream, candidate) {
+            self.drop_now(DropReason::Candidate, None, now);
+            return Err(CommandError::Ignored("it belongs to another ICE session"));
+        }
         let address = match self.usable_address(candidate) {
             Ok(address) => address,
             Err((reason, why)) => {
@@ -251,6 +258,14 @@ impl Core {
         self.log.add(now, candidate);
         self.advance(now);
         Ok(())
+    }
+
+    /// RFC 8838 §9: a candidate may say by the extension `ufrag` which session
+    /// it belongs to; without the peer's parameters that cannot be told yet.
+    fn is_of_another_session(&self, stream: StreamId, candidate: &Candidate) -> bool {
+        let remote = self.streams.get(usize::from(stream.0)).and_then(|s| s.remote.as_ref());
+        let said = candidate.extensions.iter().find(|(name, _)| &**name == "ufrag");
+        remote.zip(said).is_some_and(|(remote, (_, said))| *said != remote.credentials.ufrag)
     }
 
     /// The address of a candidate that can be checked.
@@ -296,6 +311,7 @@ impl Core {
         }
         self.checks.close();
         self.gathering.close();
+        self.kept.clear();
         self.outgoing.clear();
         for at in 0..self.bases.len() {
             self.close_base(BaseId(at as u32), now);
@@ -344,7 +360,8 @@ impl Core {
     /// When [`Core::handle_timeout`] is to be called, and what for.
     pub fn poll_timeout(&self) -> Option<(Time, Reason)> {
         let gather = self.gathering.poll_timeout().map(|t| (t, Reason::Gather));
-        [self.checks.poll_timeout(), gather].into_iter().flatten().min()
+        let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
+        [self.checks.poll_timeout(), gather, keepalive].into_iter().flatten().min()
     }
 
     /// The next thing that only the driver can do.
@@ -379,6 +396,7 @@ impl Core {
     pub(super) fn advance(&mut self, now: Time) {
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);
+        self.advance_keepalives(now);
         self.report(now);
     }
 

@@ -268,6 +268,7 @@ impl Core {
                 let base = BaseId(base);
                 self.log.add(now, || Happened::ServerAnswered { base, server, mapped });
                 self.add_reflexive(base, (server, server_address), mapped, now);
+                self.keep_alive(base, server_address, now);
             }
             Outcome::Failed { server, cause, code, text, .. } => {
                 let Some(entry) = self.config.stun_servers.get(server) else { return };
@@ -323,6 +324,9 @@ impl Core {
         match handled {
             Some(Handled::Used) => Ok(()),
             Some(Handled::Late) => Err(DropReason::LateServerResponse),
+            Some(Handled::Foreign) | None if self.keeps(base, from, message.transaction_id()) => {
+                Ok(())
+            }
             Some(Handled::Foreign) | None => Err(DropReason::UnknownTransaction),
         }
     }

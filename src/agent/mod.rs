@@ -17,6 +17,7 @@ mod event;
 mod gathering;
 mod incoming;
 mod input;
+mod keepalive;
 mod log;
 mod outgoing;
 mod report;

@@ -447,9 +447,16 @@ impl Checks {
         self.lists[usize::from(stream)].local_done = true;
     }
 
-    /// No more candidates of the peer will be signalled for the stream.
+    /// No more candidates of the peer will be signalled for the stream. With
+    /// fewer components than ours, it has as many as the peer (§6.1.2.2).
     pub fn remote_candidates_done(&mut self, stream: u16) {
-        self.lists[usize::from(stream)].remote_done = true;
+        let list = &mut self.lists[usize::from(stream)];
+        list.remote_done = true;
+        let theirs = list.remotes.iter().filter(|r| !r.gone).map(|r| r.remote.component);
+        if let Some(highest) = theirs.max() {
+            let all = std::mem::take(&mut list.components).into_vec();
+            list.components = all.into_iter().filter(|c| c.id <= highest).collect();
+        }
     }
 }
 

@@ -207,6 +207,12 @@ impl Checks {
         p.nominated = true;
         p.flags.nominating = false;
         p.flags.wanted = false;
+        self.unlist_triggered(pair);
+        if self.pair(pair).state != PairState::Succeeded {
+            // A valid pair that is being checked once more.
+            self.set_state(pair, PairState::Succeeded);
+            self.flights.settle(pair);
+        }
         let Some(component) = self.component_of(pair) else { return };
         component.nominee = None;
         component.reconsider = None;
@@ -228,7 +234,6 @@ impl Checks {
                 self.remove(id, FailReason::Superseded);
             }
         }
-        self.unlist_triggered(pair);
         self.pair_mut(pair).reason = None;
         let list = self.list_of(pair);
         if !list.valid.contains(&pair) {

@@ -246,8 +246,11 @@ impl Checks {
                 let pair = &mut self.pairs[id.0 as usize];
                 let (local, remote) = (list.local(pair.local), list.remote(pair.remote));
                 pair.priority = priority_in(role, local.local.priority, remote.remote.priority);
-                pair.flags.nominating = false;
+                // The check that would have nominated it is of no use now.
+                let nominating = std::mem::take(&mut pair.flags.nominating);
+                pair.flags.queued &= !(nominating && pair.state == PairState::Succeeded);
             }
+            list.triggered.retain(|id| self.pairs[id.0 as usize].flags.queued);
             for entry in &mut list.unstarted {
                 entry.0 = self.pairs[entry.1.0 as usize].priority;
             }

@@ -78,8 +78,8 @@ impl Checks {
         }
         // §7.2.5.1; another answer may have switched the role already.
         self.switch_role(flight.role.other());
-        self.pair_mut(pair).flags.nominating = false;
         if self.component_of(pair).is_some_and(|c| c.selected.is_none()) {
+            self.pair_mut(pair).flags.nominating = false;
             self.trigger(pair);
         } else {
             // The component is concluded without this pair.

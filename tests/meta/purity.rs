@@ -81,7 +81,9 @@ fn only_the_transport_opens_sockets() {
             continue;
         }
         for (line, text) in source.lines() {
-            for name in OPENING.iter().filter(|name| words(text, name).next().is_some()) {
+            // A method of the code's own, which ends in the transport.
+            let opens = |at: usize| !text[..at].ends_with("self");
+            for name in OPENING.iter().filter(|name| words(text, name).any(opens)) {
                 problems.push(format!(
                     "{}:{line}: `{name}` outside src/driver/transport",
                     source.path.display()

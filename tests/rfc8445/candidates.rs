@@ -333,3 +333,50 @@ fn a_socket_bound_too_late_is_given_back() {
     alone.receive(base, PEER, &bytes);
     assert_eq!(alone.sent.len(), 0);
 }
+
+#[test]
+fn server_reflexive_bindings_are_kept_alive_until_the_nomination() {
+    let mut alone = Alone::with(Role::Controlled, &[1], &["10.0.0.1"], with_servers);
+    alone.run(ms(100));
+    for request in asked(&alone) {
+        server_answers(&mut alone, &request, "192.0.2.1:4000");
+    }
+    let mut known = asked(&alone).len();
+    alone.run(Duration::from_secs(1));
+    for minute in 1..=5 {
+        alone.run(Duration::from_secs(60));
+        let again = asked(&alone).split_off(known);
+        assert_eq!(again.len(), 8, "two servers, every 15 s, minute {minute}");
+        assert!(again.windows(2).all(|w| w[1].at - w[0].at >= 5));
+        known += again.len();
+        for request in again {
+            server_answers(&mut alone, &request, "192.0.2.1:4000");
+        }
+    }
+    assert_eq!(alone.candidates().len(), 2);
+    // The last one to each server is known; older ones are not asked about.
+    assert!(alone.core.drops().of(floe::agent::DropReason::UnknownTransaction) <= 5 * 6);
+    alone.start();
+    alone.add_remote("candidate:1 1 UDP 2130706431 10.0.1.1 6000 typ host");
+    let check = alone.last_check();
+    alone.answer(&check);
+    let nomination = PeerCheck { use_candidate: true, ..alone.peer_check() };
+    alone.checked(PEER, &nomination);
+    alone.run(Duration::from_secs(60));
+    assert_eq!(asked(&alone).len(), known);
+}
+
+#[test]
+fn candidates_of_another_session_are_ignored() {
+    let mut alone = Alone::new(Role::Controlling);
+    alone.start();
+    let now = alone.now;
+    let mut add = |line: &str| {
+        let candidate = line.parse().unwrap();
+        alone.core.add_remote_candidate(STREAM, &candidate, now).is_ok()
+    };
+    assert!(!add("candidate:1 1 UDP 9 10.0.1.1 6000 typ host ufrag older"));
+    assert!(add("candidate:1 1 UDP 9 10.0.1.2 6000 typ host ufrag peer"));
+    assert!(add("candidate:1 1 UDP 9 10.0.1.3 6000 typ host"));
+    assert_eq!(alone.core.pairs(STREAM).count(), 2);
+}

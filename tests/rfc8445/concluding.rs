@@ -219,3 +219,54 @@ fn closing_stops_everything() {
     assert_eq!(bench.sent.len(), before);
     assert_eq!(bench.checks.poll_timeout(), None);
 }
+
+#[test]
+fn a_stream_has_as_many_components_as_the_peer_gives() {
+    let mut bench = Bench::new(Role::Controlling, &[2]).with_patience();
+    bench.checks.add_base(0, host(0, 1, "10.0.0.1:1", 65535));
+    bench.checks.add_base(0, host(1, 2, "10.0.0.1:2", 65535));
+    bench.checks.start(0);
+    bench.add_remote(0, "a", 1, PEER, 100);
+    bench.run(ms(0));
+    bench.answer(PEER);
+    bench.run(TA);
+    bench.answer(PEER);
+    assert_eq!(bench.checks.list_state(0), Some(ListState::Running));
+    bench.checks.remote_candidates_done(0);
+    bench.run(ms(0));
+    assert_eq!(bench.checks.components(0).len(), 1);
+    assert_eq!(bench.checks.list_state(0), Some(ListState::Completed));
+    bench.run(Duration::from_secs(20));
+}
+
+#[test]
+fn without_any_candidate_of_the_peer_all_components_stay() {
+    let mut bench = Bench::new(Role::Controlling, &[2]).with_patience();
+    bench.checks.start(0);
+    bench.checks.remote_candidates_done(0);
+    assert_eq!(bench.checks.components(0).len(), 2);
+}
+
+/// RFC 8445 §12.1: no data on any component of a stream that failed.
+#[test]
+fn a_stream_that_failed_sends_no_data() {
+    let mut bench = Bench::new(Role::Controlled, &[2]);
+    for number in 1..=2 {
+        let local = host(u32::from(number), number, &format!("10.0.0.1:{number}"), 65535);
+        bench.checks.add_base(0, local);
+        bench.add_remote(0, &format!("f{number}"), number, &format!("10.0.1.1:{number}"), 100);
+    }
+    bench.checks.start(0);
+    bench.run(TA);
+    bench.answer("10.0.1.1:1");
+    let first = bench.checks.components(0)[0].id;
+    assert!(bench.checks.components(0)[0].send.is_some());
+    bench.refuse("10.0.1.1:2", 400);
+    bench.run(ms(0));
+    assert_eq!(bench.checks.list_state(0), Some(ListState::Failed));
+    let stopped = Notice::SendPath { stream: 0, component: first, pair: None };
+    assert!(bench.notices.contains(&stopped));
+    let sent = bench.sent.len();
+    bench.run(Duration::from_secs(60));
+    assert_eq!(bench.sent.len(), sent, "nor does it ask for consent");
+}
