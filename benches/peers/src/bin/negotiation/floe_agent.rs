@@ -1,0 +1,123 @@
+//! floe's core.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use floe::agent::{
+    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, StreamId,
+};
+use floe::candidate::Candidate;
+use floe::check::Role;
+use floe::rng::Seed;
+use floe::timer::{Pacer, Time};
+
+use crate::network::{Agent, Packet, socket_of};
+
+pub struct FloeAgent {
+    core: Core,
+    stream: StreamId,
+    candidates: Vec<Candidate>,
+    sockets: Vec<SocketAddr>,
+    /// Buffers of datagrams that were received, to be written again.
+    buffers: Vec<Vec<u8>>,
+    selected: bool,
+}
+
+impl FloeAgent {
+    fn new(role: Role, seed: u64, sockets: &[SocketAddr]) -> Self {
+        let mut core = Core::new(Config::new(role), &Seed::from_number(seed), Pacer::new());
+        let stream = core.add_stream(1).expect("a stream");
+        let addresses: Vec<_> = sockets.iter().map(local_address).collect();
+        core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
+        let mut agent = FloeAgent {
+            core,
+            stream,
+            candidates: Vec::with_capacity(sockets.len()),
+            sockets: sockets.to_vec(),
+            buffers: Vec::new(),
+            selected: false,
+        };
+        while let Some(op) = agent.core.poll_socket_op() {
+            let SocketOp::BindUdp { base, .. } = op else { panic!("not expected: {op:?}") };
+            let local = sockets[base.0 as usize];
+            agent.core.handle_input(Time::ZERO, Input::Bound { base, local });
+        }
+        agent.read_events();
+        agent
+    }
+
+    fn read_events(&mut self) {
+        while let Some(event) = self.core.poll_event() {
+            match event {
+                Event::Candidate { candidate, .. } => self.candidates.push(candidate),
+                Event::Selected { .. } => self.selected = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn signal_to(&self, peer: &mut FloeAgent) {
+        let credentials = self.core.local_credentials(self.stream).expect("credentials");
+        let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+        parameters.pacing = self.core.pacing();
+        let (core, stream) = (&mut peer.core, peer.stream);
+        core.set_remote_parameters(stream, parameters, Time::ZERO).expect("parameters");
+        for candidate in &self.candidates {
+            core.add_remote_candidate(stream, candidate, Time::ZERO).expect("a candidate");
+        }
+        core.end_of_remote_candidates(stream, Time::ZERO).expect("the end");
+    }
+}
+
+impl Agent for FloeAgent {
+    type Datagram = Vec<u8>;
+
+    fn connect(addresses: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
+        let mut controlling = FloeAgent::new(Role::Controlling, 1, &addresses[0]);
+        let mut controlled = FloeAgent::new(Role::Controlled, 2, &addresses[1]);
+        controlling.signal_to(&mut controlled);
+        controlled.signal_to(&mut controlling);
+        [controlling, controlled]
+    }
+
+    fn deadline(&mut self) -> Option<Duration> {
+        self.core.poll_timeout().map(|(at, _)| at.since_epoch())
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        self.core.handle_timeout(Time::ZERO + now);
+    }
+
+    fn receive(&mut self, now: Duration, packet: Packet<Vec<u8>>) {
+        let base = BaseId(socket_of(packet.to));
+        let input = Input::Datagram { base, from: packet.from, bytes: &packet.datagram };
+        self.core.handle_input(Time::ZERO + now, input);
+        self.buffers.push(packet.datagram);
+    }
+
+    fn send(&mut self, _now: Duration) -> Option<Packet<Vec<u8>>> {
+        let mut datagram = self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(256));
+        let Some(transmit) = self.core.poll_transmit(&mut datagram) else {
+            self.buffers.push(datagram);
+            return None;
+        };
+        let from = self.sockets[transmit.base.0 as usize];
+        Some(Packet { from, to: transmit.to, datagram })
+    }
+
+    fn has_selected(&mut self) -> bool {
+        self.read_events();
+        self.selected
+    }
+}
+
+fn local_address(socket: &SocketAddr) -> LocalAddress {
+    LocalAddress {
+        ip: socket.ip(),
+        interface: "eth0".into(),
+        index: 1,
+        prefix: None,
+        temporary: None,
+        deprecated: None,
+    }
+}
