@@ -117,6 +117,25 @@ fn a_check_restarts_one_under_way_whose_answer_still_counts() {
     assert_eq!(bench.state(PEER), PairState::Succeeded);
 }
 
+/// Both sides would set off checks of each other for ever.
+#[test]
+fn a_triggered_check_under_way_is_not_restarted() {
+    let mut bench = Bench::simple(Role::Controlled, 1);
+    bench.run(ms(10));
+    bench.peer_checks(PEER, false).unwrap();
+    bench.run(TA);
+    let triggered = bench.last(PEER);
+    assert_eq!(triggered.kind, StartKind::Triggered);
+    for _ in 0..5 {
+        bench.peer_checks(PEER, true).unwrap();
+        assert_eq!(bench.state(PEER), PairState::InProgress);
+        bench.run(TA);
+    }
+    assert_eq!(bench.last(PEER).id, triggered.id);
+    bench.answer(PEER);
+    assert!(bench.pair(PEER).1.nominated, "the nomination counts nevertheless");
+}
+
 #[test]
 fn a_cancelled_check_is_forgotten_when_it_would_have_timed_out() {
     let mut bench = Bench::simple(Role::Controlled, 1).with_patience();

@@ -202,6 +202,23 @@ fn a_role_conflict_switches_and_checks_again() {
     }
 }
 
+/// The peer nominated, we followed, and then it lost the conflict: its
+/// nomination is forgotten on its side.
+#[test]
+fn who_becomes_controlling_nominates_what_was_selected() {
+    let mut bench = Bench::simple(Role::Controlled, 1);
+    bench.run(ms(10));
+    bench.peer_checks(PEER, true).unwrap();
+    bench.run(TA);
+    bench.answer(PEER);
+    assert!(bench.pair(PEER).1.nominated);
+    bench.checks.switch_role(Role::Controlling);
+    bench.peer_checks(PEER, false).unwrap();
+    bench.run(TA);
+    let nomination = bench.last(PEER);
+    assert_eq!((nomination.kind, nomination.use_candidate), (StartKind::Nomination, true));
+}
+
 #[test]
 fn two_conflicts_in_flight_do_not_switch_back() {
     let mut bench = Bench::simple(Role::Controlling, 2);

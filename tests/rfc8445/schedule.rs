@@ -81,6 +81,23 @@ fn frozen_pairs_thaw_only_when_nothing_else_is_waiting() {
     assert_eq!(bench.started()[2..], named(&[(200, "10.0.1.2:1")]));
 }
 
+/// The other side may have chosen another pair of the foundation to go first.
+#[test]
+fn frozen_pairs_wait_for_one_rto_at_most() {
+    let mut bench = Bench::new(Role::Controlling, &[1]);
+    bench.checks.add_base(0, host(0, 1, "10.0.0.1:1", 65535));
+    for i in [1, 2] {
+        bench.add_remote(0, "a", 1, &format!("10.0.1.{i}:1"), 100 - i);
+    }
+    bench.checks.start(0);
+    bench.run(TA * 9);
+    assert_eq!(bench.started(), named(&[(0, "10.0.1.1:1")]));
+    bench.run(TA * 3);
+    assert_eq!(bench.started(), named(&[(0, "10.0.1.1:1"), (500, "10.0.1.2:1")]));
+    bench.add_remote(0, "a", 1, "10.0.1.3:1", 90);
+    assert_eq!(bench.state("10.0.1.3:1"), PairState::Waiting);
+}
+
 #[test]
 fn at_equal_priority_the_lowest_component_is_checked_first() {
     let mut bench = Bench::new(Role::Controlling, &[2]);

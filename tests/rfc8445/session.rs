@@ -156,3 +156,19 @@ fn after_the_end_nothing_is_sent() {
     alone.run(Duration::from_secs(60));
     assert_eq!(alone.sent.len(), sent);
 }
+
+/// Otherwise our answers would keep up the peer's side for ever.
+#[test]
+fn a_failed_stream_answers_403() {
+    let mut alone = Alone::new(Role::Controlling);
+    alone.start();
+    let now = alone.now;
+    alone.core.end_of_remote_candidates(STREAM, now).unwrap();
+    alone.drain();
+    alone.run(ms(39_500));
+    assert_eq!(alone.core.state(), State::Failed);
+    let check = alone.peer_check();
+    let answer = alone.checked(PEER, &check).unwrap();
+    assert_eq!(answer.message().error().map(|e| e.code), Some(403));
+    assert!(alone.checks().is_empty(), "and checks nothing");
+}
