@@ -46,7 +46,7 @@ const EVENTS: [Happens; 9] = [
 #[rustfmt::skip]
 const TABLE: [(PairState, [PairState; 9]); 6] = [
     //             Turn        PeerCheck   PeerNomin.  Answered    Error       Conflict    Silence     Sibling     OtherSelected
-    (Frozen,     [Frozen,     Waiting,    Waiting,    Frozen,     Frozen,     Frozen,     InProgress, Waiting,    Removed]),
+    (Frozen,     [Frozen,     Waiting,    Waiting,    Frozen,     Frozen,     Frozen,     Failed,     Waiting,    Removed]),
     (Waiting,    [InProgress, Waiting,    Waiting,    Waiting,    Waiting,    Waiting,    Failed,     Waiting,    Removed]),
     (InProgress, [InProgress, Waiting,    Waiting,    Succeeded,  Failed,     Waiting,    Failed,     InProgress, Removed]),
     (Succeeded,  [Succeeded,  Succeeded,  Succeeded,  Succeeded,  Succeeded,  Succeeded,  Failed,     Succeeded,  Succeeded]),
