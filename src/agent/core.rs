@@ -447,11 +447,10 @@ impl Core {
 
 /// The next of a queue. An agent at rest gives the memory of an empty one back.
 pub(super) fn next<T>(queue: &mut VecDeque<T>, at_rest: bool) -> Option<T> {
-    let next = queue.pop_front();
-    if next.is_none() && at_rest {
+    if queue.is_empty() && at_rest {
         queue.shrink_to_fit();
     }
-    next
+    queue.pop_front()
 }
 
 /// A peer that asks for more than this would stop us from checking at all.

@@ -128,9 +128,9 @@ pub enum Event {
         /// The component.
         component: ComponentId,
         /// Our candidate of the pair.
-        local: Candidate,
+        local: Box<Candidate>,
         /// The peer's candidate of the pair.
-        remote: Candidate,
+        remote: Box<Candidate>,
     },
     /// The path on which the component's data is to be sent from now on: the
     /// best valid pair before selection, the selected pair after it. `None`

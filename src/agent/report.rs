@@ -131,8 +131,8 @@ impl Core {
                 self.events.push_back(Event::Selected {
                     stream: StreamId(p.stream),
                     component: p.component,
-                    local: self.local_candidate(p.stream, p.valid.unwrap_or(p.local)),
-                    remote: self.remote_candidate(p.stream, p.remote),
+                    local: self.local_candidate(p.stream, p.valid.unwrap_or(p.local)).into(),
+                    remote: self.remote_candidate(p.stream, p.remote).into(),
                 });
                 self.log.add(now, || Happened::Selected { pair });
             }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
 use hmac::{Hmac, Mac};
 use md5::{Digest, Md5};
@@ -33,7 +34,9 @@ pub enum Integrity {
 #[derive(Clone)]
 pub struct IntegrityKey {
     sha1: HmacSha1,
-    sha256: Hmac<Sha256>,
+    /// Few peers use SHA-256, so its state is computed at its first use.
+    sha256: OnceLock<Box<Hmac<Sha256>>>,
+    bytes: Box<[u8]>,
 }
 
 impl IntegrityKey {
@@ -62,8 +65,7 @@ impl IntegrityKey {
 
     /// A key from its bytes, for instance one that was derived elsewhere.
     pub fn from_bytes(key: &[u8]) -> Self {
-        let sha256 = Hmac::new_from_slice(key).expect("invariant: HMAC takes a key of any length");
-        Self { sha1: HmacSha1::new(key), sha256 }
+        Self { sha1: HmacSha1::new(key), sha256: OnceLock::new(), bytes: key.into() }
     }
 
     /// The HMAC-SHA1 of `covered` with `length` in its length field.
@@ -74,7 +76,11 @@ impl IntegrityKey {
 
     /// The HMAC-SHA256 of `covered` with `length` in its length field.
     pub(super) fn sha256(&self, covered: &[u8], length: u16) -> [u8; SHA256_LEN] {
-        let mut mac = self.sha256.clone();
+        let keyed = self.sha256.get_or_init(|| {
+            let keyed = Hmac::new_from_slice(&self.bytes);
+            Box::new(keyed.expect("invariant: HMAC takes a key of any length"))
+        });
+        let mut mac = Hmac::clone(keyed);
         if let Some((&[t0, t1, _, _], rest)) = covered.split_first_chunk::<4>() {
             let [l0, l1] = length.to_be_bytes();
             mac.update(&[t0, t1, l0, l1]);

@@ -203,9 +203,10 @@ impl Machine {
         let events = self.events.iter();
         events
             .filter_map(|(_, e)| match e {
-                Event::Selected { stream, component, local, remote } => {
-                    Some(((*stream, *component), (local.clone(), remote.clone())))
-                }
+                Event::Selected { stream, component, local, remote } => Some((
+                    (*stream, *component),
+                    (Candidate::clone(local), Candidate::clone(remote)),
+                )),
                 _ => None,
             })
             .collect()

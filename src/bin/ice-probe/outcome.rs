@@ -119,8 +119,8 @@ mod tests {
         Event::Selected {
             stream: StreamId(0),
             component: ComponentId::ONE,
-            local: candidate(local),
-            remote: candidate(remote),
+            local: candidate(local).into(),
+            remote: candidate(remote).into(),
         }
     }
 

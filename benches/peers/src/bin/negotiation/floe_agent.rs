@@ -25,7 +25,8 @@ pub struct FloeAgent {
 
 impl FloeAgent {
     fn new(role: Role, seed: u64, sockets: &[SocketAddr]) -> Self {
-        let mut core = Core::new(Config::new(role), &Seed::from_number(seed), Pacer::new());
+        let seed = Seed::from_number(seed);
+        let mut core = Core::new(Config::new(role), &seed, Pacer::new());
         let stream = core.add_stream(1).expect("a stream");
         let addresses: Vec<_> = sockets.iter().map(local_address).collect();
         core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
