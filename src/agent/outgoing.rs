@@ -25,7 +25,7 @@ pub(super) struct Outgoing {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
     /// A check of ours.
-    Check { role: Role, use_candidate: bool },
+    Check { role: Role, tie_breaker: u64, use_candidate: bool },
     /// The answer to a check.
     Success,
     /// An error answer: code, and up to this many unknown attributes.
@@ -50,7 +50,8 @@ impl Core {
         let pair = self.checks.pair(start.pair);
         let base = BaseId(self.checks.local(pair.stream, pair.local).base);
         let to = self.checks.remote(pair.stream, pair.remote).address;
-        let what = What::Check { role: start.role, use_candidate: start.use_candidate };
+        let Start { role, tie_breaker, use_candidate, .. } = *start;
+        let what = What::Check { role, tie_breaker, use_candidate };
         self.send(Outgoing { base, to, id: start.id, what });
     }
 
@@ -77,14 +78,13 @@ impl Core {
         let entry = self.bases.get_mut(base.0 as usize).filter(|b| b.is_open())?;
         let stream = &self.streams[usize::from(entry.stream.0)];
         match what {
-            What::Check { role, use_candidate } => {
+            What::Check { role, tie_breaker, use_candidate } => {
                 let key = &stream.remote.as_ref()?.key;
                 let make = |role| {
                     let username = stream.username()?;
-                    let tie_breaker = self.checks.tie_breaker();
                     Some(template(&username, key, role, tie_breaker, entry.reflexive_priority))
                 };
-                if role != self.checks.role() {
+                if (role, tie_breaker) != (self.checks.role(), self.checks.tie_breaker()) {
                     // A retransmission from before a role switch.
                     make(role)?.write(id, use_candidate, None, key, out);
                     return Some(());

@@ -136,6 +136,7 @@ impl Checks {
             kind: StartKind::Consent,
             again: false,
             role: self.role,
+            tie_breaker: self.tie_breaker,
             use_candidate: false,
         });
     }

@@ -14,6 +14,7 @@ pub(super) struct Flight {
     pub(super) kind: StartKind,
     /// What the request says; an answer of 487 is judged by it.
     pub(super) role: Role,
+    pub(super) tie_breaker: u64,
     pub(super) use_candidate: bool,
     pub(super) first_sent: Time,
     pub(super) last_sent: Time,

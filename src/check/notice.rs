@@ -31,6 +31,8 @@ pub struct Start {
     /// The role that the request states: a retransmission repeats the role of
     /// the first transmission.
     pub role: Role,
+    /// The tie-breaker that it states; likewise.
+    pub tie_breaker: u64,
     /// The request carries USE-CANDIDATE.
     pub use_candidate: bool,
 }

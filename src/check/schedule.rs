@@ -175,6 +175,7 @@ impl Checks {
             pair,
             kind,
             role: self.role,
+            tie_breaker: self.tie_breaker,
             use_candidate: kind == StartKind::Nomination,
             first_sent: now,
             last_sent: now,
@@ -188,9 +189,9 @@ impl Checks {
     }
 
     fn emit(&mut self, flight: &Flight, again: bool) {
-        let Flight { pair, id, kind, role, use_candidate, .. } = *flight;
+        let Flight { pair, id, kind, role, tie_breaker, use_candidate, .. } = *flight;
         self.pair_mut(pair).sent += 1;
-        self.starts.push_back(Start { pair, id, kind, again, role, use_candidate });
+        self.starts.push_back(Start { pair, id, kind, again, role, tie_breaker, use_candidate });
     }
 
     /// Retransmits what is due, one a Ta, and ends what has timed out.
@@ -218,6 +219,7 @@ impl Checks {
                         kind: flight.kind,
                         again: true,
                         role: flight.role,
+                        tie_breaker: flight.tie_breaker,
                         use_candidate: flight.use_candidate,
                     };
                     self.pair_mut(start.pair).sent += 1;
