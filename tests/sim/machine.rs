@@ -42,6 +42,8 @@ pub struct Machine {
     pub delivered: Vec<(Time, StreamId, ComponentId)>,
     /// When checks could start: the peer's parameters were known.
     pub started: Option<Time>,
+    /// When it last learnt something by signalling.
+    pub informed: Time,
     servers: Vec<SocketAddr>,
     limit: usize,
     next_port: u16,
@@ -73,6 +75,7 @@ impl Machine {
             events: Vec::new(),
             delivered: Vec::new(),
             started: None,
+            informed: Time::ZERO,
             servers,
             limit,
             next_port: 5000,
@@ -91,6 +94,7 @@ impl Machine {
         if floe::stun::looks_like_stun(bytes) {
             self.monitor.received(base, from, bytes);
             self.core.handle_input(now, Input::Datagram { base, from, bytes });
+            self.assert_advances(now);
         } else if let Some((stream, component)) = self.monitor.is_open(base, from) {
             self.delivered.push((now, stream, component));
         }
@@ -113,7 +117,6 @@ impl Machine {
     pub fn drain(&mut self, now: Time) -> Drained {
         let mut drained = Drained::default();
         self.serve_sockets(now);
-        self.assert_advances(now);
         let mut formed = false;
         while let Some(record) = self.core.poll_log() {
             formed |= matches!(record.what, floe::agent::Happened::PairFormed { .. });

@@ -275,6 +275,7 @@ impl World {
         if machine.core.state() == State::Closed {
             return;
         }
+        machine.informed = self.now;
         match signal {
             Signal::Parameters(stream, parameters) => {
                 machine.started.get_or_insert(self.now);
