@@ -3,6 +3,7 @@
 //!
 //! tracing has no subscriber and the log is off, as on a server.
 #![allow(unsafe_code)] // An allocator cannot be written without.
+#![allow(clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,6 +1,8 @@
 //! Two cores in virtual time, over a network that only delays: exact packet
 //! counts and exact times.
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(unreachable_pub)]
 #[path = "negotiation/network.rs"]
 mod network;

@@ -3,6 +3,7 @@
 //! by [`monitor`], and a run that fails says how to replay it.
 
 #![allow(unreachable_pub)]
+#![allow(clippy::unwrap_used)]
 
 mod dice;
 mod draw;

@@ -78,7 +78,7 @@ fn diagnostics(args: &Args) {
     };
     let traces = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(|| anstream::stderr());
+        .with_writer(anstream::stderr);
     match args.verbose {
         0 => traces.without_time().with_target(false).init(),
         _ => traces.init(),
