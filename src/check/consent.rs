@@ -150,7 +150,7 @@ impl Checks {
         self.notices.push_back(Notice::Lost(pair, FailReason::ConsentExpired));
         self.invalidate(pair, now);
         if let Some(component) = self.component_of(pair) {
-            component.lost = component.send.is_none();
+            component.lost |= component.send.is_none();
         }
     }
 

@@ -53,6 +53,12 @@ impl Component {
         }
     }
 
+    /// The component has its selected pair, or had consent and lost it: no
+    /// other pair can take over but by a nomination or a restart.
+    pub(super) fn is_concluded(&self) -> bool {
+        self.selected.is_some() || self.lost
+    }
+
     /// Nothing is nominated and no consent is asked for any more.
     pub(super) fn stop(&mut self) {
         self.selected = None;

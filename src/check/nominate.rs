@@ -243,7 +243,7 @@ impl Checks {
         self.notices.push_back(Notice::Selected(pair));
     }
 
-    fn unlist_triggered(&mut self, id: PairId) {
+    pub(super) fn unlist_triggered(&mut self, id: PairId) {
         self.pair_mut(id).flags.queued = false;
         self.list_of(id).triggered.retain(|p| *p != id);
     }

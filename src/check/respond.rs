@@ -170,7 +170,7 @@ impl Checks {
                     && self.valid_priority(pair) > self.valid_priority(selected);
                 !moves
             }
-            None => false,
+            None => self.component_of(pair).is_some_and(|c| c.is_concluded()),
         };
         // RFC 7675 §5.1: consent that expired is not asked for again.
         let expired = self.pair(pair).reason == Some(FailReason::ConsentExpired);

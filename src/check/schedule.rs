@@ -262,7 +262,13 @@ impl Checks {
             return;
         }
         let was_nominating = std::mem::take(&mut self.pair_mut(pair).flags.nominating);
-        if self.pair(pair).state == PairState::Succeeded && !was_nominating {
+        // Of the selected pair only consent decides, also when a role switch
+        // made us nominate it once more.
+        let is_selected = self.component_of(pair).is_some_and(|c| c.selected == Some(pair));
+        if self.pair(pair).state == PairState::Succeeded && (!was_nominating || is_selected) {
+            if is_selected {
+                self.unlist_triggered(pair);
+            }
             return;
         }
         self.set_state(pair, PairState::Failed);

@@ -178,8 +178,11 @@ impl Checks {
         }
         self.pair_mut(valid).valid = Some(local);
         self.pair_mut(valid).confirmed = Some(now);
+        // Beside the selected pair none is valid any more, unless it is
+        // nominated too (§8.1.1).
+        let concluded = self.component_of(valid).is_some_and(|c| c.is_concluded());
         let list = self.list_of(valid);
-        let is_new = !list.valid.contains(&valid);
+        let is_new = !concluded && !list.valid.contains(&valid);
         if is_new {
             list.valid.push(valid);
         }

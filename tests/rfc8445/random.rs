@@ -164,6 +164,9 @@ impl Run {
                     assert!(fresh > self.bench.now, "consent");
                 }
             }
+            if checks.list_state(stream) == Some(ListState::Completed) {
+                assert!(components.iter().all(|c| c.selected.is_some() || c.lost), "stuck");
+            }
             let all_selected = components.iter().all(|c| c.selected.is_some());
             if checks.list_state(stream) == Some(ListState::Running) {
                 assert!(!all_selected || !self.was_started(stream));
