@@ -378,7 +378,7 @@ impl Core {
 
     /// No checks are running, as in most agents most of the time.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.state() != State::Checking
+        !matches!(self.state(), State::Checking | State::Connected)
     }
 
     /// The next record of what happened; only with [`Config::log`].

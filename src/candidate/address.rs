@@ -98,13 +98,18 @@ pub fn qualify(addresses: &[LocalAddress], rules: &AddressRules) -> Vec<Ranked> 
 /// The addresses of the families asked for at which a socket can be bound and
 /// reached, each once.
 fn wanted<'a>(addresses: &'a [LocalAddress], rules: &AddressRules) -> Vec<&'a LocalAddress> {
-    let mut seen = BTreeSet::new();
-    let is_wanted = |a: &&LocalAddress| match a.ip {
+    let is_wanted = |a: &LocalAddress| match a.ip {
         IpAddr::V4(ip) => rules.ipv4 && is_usable_v4(ip),
         IpAddr::V6(ip) => rules.ipv6 && is_usable_v6(ip),
     };
     let scope = |a: &LocalAddress| if net::is_link_local_v6(a.ip) { a.index } else { 0 };
-    addresses.iter().filter(is_wanted).filter(|a| seen.insert((a.ip, scope(a)))).collect()
+    let mut wanted: Vec<&LocalAddress> = Vec::new();
+    for address in addresses.iter().filter(|a| is_wanted(a)) {
+        if !wanted.iter().any(|a| a.ip == address.ip && scope(a) == scope(address)) {
+            wanted.push(address);
+        }
+    }
+    wanted
 }
 
 fn is_usable_v4(ip: Ipv4Addr) -> bool {

@@ -102,10 +102,13 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn new(components: impl Iterator<Item = ComponentId>) -> Self {
+    pub(super) fn new(components: u16) -> Self {
+        let ids = (1..=components).filter_map(ComponentId::new);
+        let mut components = Vec::with_capacity(usize::from(components));
+        components.extend(ids.map(Component::new));
         List {
             state: ListState::Running,
-            components: components.map(Component::new).collect(),
+            components: components.into(),
             locals: Vec::new(),
             remotes: Vec::new(),
             signalled: 0,

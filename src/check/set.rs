@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::candidate::ComponentId;
 use crate::check::candidates::RemoteEntry;
 use crate::check::flight::Flights;
 use crate::check::groups::Groups;
@@ -103,7 +102,7 @@ impl Checks {
     /// Adds a stream with components 1 to `components`.
     pub fn add_stream(&mut self, components: u16) {
         self.lists.reserve_exact(1);
-        self.lists.push(List::new((1..=components).filter_map(ComponentId::new)));
+        self.lists.push(List::new(components));
     }
 
     /// The role that the agent has now.
