@@ -13,20 +13,32 @@ use crate::network::{Agent, Packet};
 /// Its timeout is handled when it says so, and after every datagram too: a
 /// pair that is valid is nominated at once.
 pub struct Eager;
+/// The same, up to its own report: the controlling side says that a pair is
+/// nominated before the nomination is sent.
+pub struct EagerReport;
 /// Its timeout is handled when it says so: nothing new is sent for 50 ms
 /// after the first check.
 pub struct Relaxed;
 
 pub trait Calls {
     const EAGER: bool;
+    /// The controlling side waits until its nomination is answered.
+    const ANSWERED: bool;
 }
 
 impl Calls for Eager {
     const EAGER: bool = true;
+    const ANSWERED: bool = true;
+}
+
+impl Calls for EagerReport {
+    const EAGER: bool = true;
+    const ANSWERED: bool = false;
 }
 
 impl Calls for Relaxed {
     const EAGER: bool = false;
+    const ANSWERED: bool = true;
 }
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -98,6 +110,8 @@ impl<C: Calls> Agent for IsAgent<C> {
         while let Some(event) = self.agent.poll_event() {
             self.nominated |= matches!(event, IceAgentEvent::NominatedSend { .. });
         }
-        self.nominated
+        // The first answer made the pair valid, the second one selected it.
+        let answers = if C::ANSWERED && self.agent.controlling() { 2 } else { 0 };
+        self.nominated && self.agent.nominated_pair_responses_received() >= Some(answers)
     }
 }
