@@ -223,8 +223,9 @@ impl Core {
             (Class::Error, _, Some(error)) => {
                 let code = error.code;
                 self.log.add(now, || Happened::CheckRefused { pair, code });
+                let role = self.checks.role();
                 self.checks.refused(&id, base.0, from, code, now);
-                if code == 487 {
+                if self.checks.role() != role {
                     // RFC 8445 §7.2.5.1.
                     let tie_breaker = self.rng.number();
                     self.checks.set_tie_breaker(tie_breaker);

@@ -70,21 +70,19 @@ impl Checks {
         }
         let Some(flight) = self.flights.take(id) else { return };
         let pair = flight.pair;
+        if code == ROLE_CONFLICT {
+            // §7.2.5.1, wherever it came from: both would stay in conflict
+            // otherwise. Another answer may have switched the role already.
+            self.switch_role(flight.role.other());
+            if self.component_of(pair).is_some_and(|c| c.selected.is_none()) {
+                return self.trigger(pair);
+            }
+            // The component is concluded without this pair.
+        }
         if !self.is_symmetric(pair, base, from) {
             return self.fail(pair, FailReason::NotSymmetric, now);
         }
-        if code != ROLE_CONFLICT {
-            return self.fail(pair, FailReason::ErrorResponse(code), now);
-        }
-        // §7.2.5.1; another answer may have switched the role already.
-        self.switch_role(flight.role.other());
-        if self.component_of(pair).is_some_and(|c| c.selected.is_none()) {
-            self.pair_mut(pair).flags.nominating = false;
-            self.trigger(pair);
-        } else {
-            // The component is concluded without this pair.
-            self.fail(pair, FailReason::ErrorResponse(code), now);
-        }
+        self.fail(pair, FailReason::ErrorResponse(code), now);
     }
 
     /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.
