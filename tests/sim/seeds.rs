@@ -27,7 +27,7 @@ enum Outcome {
 fn with_little_loss_all_connect_that_can() {
     let mut connected = Vec::new();
     let mut failed = 0;
-    each_seed("with_little_loss_all_connect_that_can", 0..3_000, |seed| {
+    each_seed("with_little_loss_all_connect_that_can", 0..4_000, |seed| {
         let mut world = World::new(draw::plan(seed, Weather::FAIR));
         let outcome = run(&mut world);
         match outcome {
