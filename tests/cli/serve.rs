@@ -44,6 +44,17 @@ fn answers_binding_requests_until_it_is_interrupted() {
 }
 
 #[test]
+fn the_unspecified_address_stands_for_all_of_its_family() {
+    let server = Probe::start(&["serve", "--json", "--listen", "0.0.0.0:0"]);
+    let object = server.object().expect("it prints its URIs");
+    let uris = object["uris"].as_array().expect("uris is an array");
+    let addresses: Vec<_> = uris.iter().filter_map(Value::as_str).map(address).collect();
+    assert!(addresses.iter().all(|at| at.is_ipv4() && !at.ip().is_unspecified()));
+    let loopback = addresses.iter().find(|at| at.ip().is_loopback()).expect("loopback");
+    mapped_address(*loopback);
+}
+
+#[test]
 fn an_address_that_cannot_be_bound_is_reported_and_skipped() {
     let taken = UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");
     let taken = taken.local_addr().map(|at| (taken, at)).expect("it is bound");

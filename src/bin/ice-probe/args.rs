@@ -21,9 +21,8 @@ use crate::exit::{Exit, Failure};
     max_term_width = 100,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = "Examples:\n  ice-probe demo\n  ice-probe stdio --controlling --stun stun:192.0.2.1\n  \
-                  ice-probe serve\n\n`ice-probe COMMAND --help` shows the options and examples of a command.",
-    after_long_help = long_help()
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", Exit::table())
 )]
 pub(crate) struct Args {
     /// What to do.
@@ -37,13 +36,12 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 }
 
-fn long_help() -> String {
-    format!(
-        "Examples:\n  ice-probe demo\n  ice-probe stdio --controlling --stun stun:192.0.2.1\n  \
-         ice-probe serve\n\n{}",
-        Exit::table()
-    )
-}
+const EXAMPLES: &str = "Examples:
+  ice-probe demo
+  ice-probe stdio --controlling --stun stun:192.0.2.1
+  ice-probe serve
+
+`ice-probe COMMAND --help` shows the options and examples of a command.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

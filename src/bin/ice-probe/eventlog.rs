@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::jsonl::escape_controls;
-use crate::record;
+use crate::{record, words};
 
 /// A log file. A write that fails is reported once, and ends the log, not
 /// the session.
@@ -48,7 +48,7 @@ impl EventLog {
     pub(crate) fn record(&mut self, name: Option<&str>, record: &LogRecord) {
         let start = *self.start.get_or_insert(record.at);
         let mut fields = record::to_json(record);
-        fields.insert("t".into(), json!((record.at - start).as_secs_f64() * 1e3));
+        fields.insert("t".into(), json!(words::millis(record.at - start)));
         if let Some(name) = name {
             fields.insert("agent".into(), name.into());
         }

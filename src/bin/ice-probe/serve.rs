@@ -1,8 +1,9 @@
 //! `ice-probe serve`: a STUN server.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use floe::driver::local_addresses;
+use floe::net::is_link_local_v6;
 use floe::server::StunServer;
 use serde_json::json;
 
@@ -19,9 +20,8 @@ pub(crate) async fn run(args: &Serve) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
     })?;
-    let addresses = if args.listen.is_empty() { every_address()? } else { args.listen.clone() };
     let mut servers = Vec::new();
-    for address in addresses {
+    for address in addresses(&args.listen)? {
         match StunServer::bind(&[address]) {
             Ok(server) => servers.push(server),
             Err(error) => anstream::eprintln!("ice-probe: cannot listen on {address}: {error}"),
@@ -39,14 +39,27 @@ pub(crate) async fn run(args: &Serve) -> Result<Exit, Failure> {
     Ok(Exit::Direct)
 }
 
-/// One socket an address: a socket for all of them would answer from
-/// whichever address the system prefers, and not from the one that was asked.
-fn every_address() -> Result<Vec<SocketAddr>, Failure> {
-    let addresses = local_addresses().map_err(|error| {
+/// The addresses to listen on: an unspecified one stands for all of its
+/// family, none for all. Each gets a socket of its own: a socket for all of
+/// them would answer from whichever address the system prefers, and not from
+/// the one that was asked, and has no URI.
+fn addresses(listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
+    let local = local_addresses().map_err(|error| {
         Failure::new(Exit::NoNetwork, format!("cannot list this machine's addresses: {error}"))
     })?;
     // A link-local address is reached with a zone, which a URI cannot name.
-    let has_uri = |ip: &IpAddr| !floe::net::is_link_local_v6(*ip);
-    let ips = addresses.into_iter().map(|address| address.ip).filter(has_uri);
-    Ok(ips.map(|ip| SocketAddr::new(ip, STUN_PORT)).collect())
+    let ips = || local.iter().map(|at| at.ip).filter(|ip| !is_link_local_v6(*ip));
+    if listen.is_empty() {
+        return Ok(ips().map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
+    }
+    let mut addresses = Vec::new();
+    for address in listen {
+        if address.ip().is_unspecified() {
+            let family = ips().filter(|ip| ip.is_ipv4() == address.is_ipv4());
+            addresses.extend(family.map(|ip| SocketAddr::new(ip, address.port())));
+        } else {
+            addresses.push(*address);
+        }
+    }
+    Ok(addresses)
 }

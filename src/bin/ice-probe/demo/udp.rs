@@ -17,8 +17,8 @@ use super::side::{self, Side};
 use crate::args::Shared;
 use crate::eventlog::EventLog;
 use crate::exit::{Exit, Failure};
-use crate::record;
 use crate::setup::agent_config;
+use crate::{record, words};
 
 /// How long the run waits for a server that has not answered, once both
 /// agents have completed.
@@ -158,7 +158,7 @@ fn finish(
         records.iter().for_each(|(name, record)| log.record(Some(name), record));
     }
     let start = records.first().map(|(_, record)| record.at).unwrap_or_default();
-    let since = |at: Time| (at - start).as_secs_f64() * 1e3;
+    let since = |at: Time| words::millis(at - start);
     let moment = |(agent, record): &side::Named| {
         Some(Moment { t: since(record.at), agent, event: record::to_words(record)? })
     };
