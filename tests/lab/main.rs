@@ -57,6 +57,22 @@ fn loss_between_the_nats() {
     session.close();
 }
 
+/// More than the links' 1,500 bytes: it goes in fragments, which the NATs put
+/// together again.
+#[test]
+fn a_datagram_larger_than_the_link() {
+    if !ready("a_datagram_larger_than_the_link") {
+        return;
+    }
+    let lab = Lab::new(&PORT_RESTRICTED);
+    let mut session = start(&lab, Implementation::Floe, STUN);
+    session.until_gathered();
+    session.forward();
+    session.until_completed();
+    session.exchange(1, &[vec![b'x'; 2_000], vec![b'y'; 32_768]]);
+    session.close();
+}
+
 #[test]
 #[ignore = "measures other agents beside this one, by hand"]
 fn beside_libnice_and_aioice() {
