@@ -216,6 +216,9 @@ impl Checks {
         let Some(component) = self.component_of(pair) else { return };
         component.nominee = None;
         component.reconsider = None;
+        if component.lost {
+            return;
+        }
         if component.selected.replace(pair) == Some(pair) {
             return;
         }

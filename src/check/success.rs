@@ -247,7 +247,8 @@ impl Checks {
                 .filter(|id| self.pair(*id).component == component && self.has_consent(*id, now))
                 .max_by_key(|id| (self.valid_priority(*id), std::cmp::Reverse(*id)))
         });
-        if state.send == best {
+        // Where consent was lost, only a restart brings data back.
+        if state.send == best || state.lost {
             return;
         }
         if let Some(state) = self.lists[usize::from(stream)].component(component) {

@@ -125,3 +125,18 @@ fn consent_that_expired_is_not_asked_for_again() {
     assert!(set.run_to(60_000).is_empty());
     assert_eq!(set.checks.components(0)[0].send, None);
 }
+
+#[test]
+fn a_late_answer_brings_no_data_back_to_a_component_that_lost_consent() {
+    let mut set = Set::started(Role::Controlled, 2);
+    let sent = set.run_to(10);
+    set.answer(&sent[0].1);
+    set.peer_checks(sent[1].1.pair, true);
+    let again = set.run_to(20);
+    assert_eq!(again[0].1.pair, sent[1].1.pair);
+    set.run_to(31_000);
+    assert!(set.checks.components(0)[0].lost);
+    set.answer(&again[0].1);
+    assert_eq!(set.checks.components(0)[0].send, None);
+    assert_eq!(set.selected(), None);
+}
