@@ -95,7 +95,8 @@ impl Checks {
             thaw: false,
             patience: None,
             starts: VecDeque::new(),
-            notices: VecDeque::new(),
+            // What one input brings fits.
+            notices: VecDeque::with_capacity(8),
         }
     }
 

@@ -1,6 +1,8 @@
 //! floe's core.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use floe::agent::{
@@ -17,32 +19,32 @@ pub struct FloeAgent {
     core: Core,
     stream: StreamId,
     candidates: Vec<Candidate>,
-    sockets: Vec<SocketAddr>,
-    /// Buffers of datagrams that were received, to be written again.
-    buffers: Vec<Vec<u8>>,
+    machine: Rc<Machine>,
     selected: bool,
 }
 
+/// What a driver has before it makes an agent.
+pub struct Machine {
+    addresses: Vec<LocalAddress>,
+    sockets: Vec<SocketAddr>,
+    /// Buffers of datagrams that were received, to be written again.
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
 impl FloeAgent {
-    fn new(role: Role, seed: u64, sockets: &[SocketAddr]) -> Self {
+    fn new(role: Role, seed: u64, machine: &Rc<Machine>) -> Self {
         let seed = Seed::from_number(seed);
         let mut core = Core::new(Config::new(role), &seed, Pacer::new());
         let stream = core.add_stream(1).expect("a stream");
-        let addresses: Vec<_> = sockets.iter().map(local_address).collect();
-        core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
-        let mut agent = FloeAgent {
-            core,
-            stream,
-            candidates: Vec::with_capacity(sockets.len()),
-            sockets: sockets.to_vec(),
-            buffers: Vec::new(),
-            selected: false,
-        };
-        while let Some(op) = agent.core.poll_socket_op() {
+        core.handle_input(Time::ZERO, Input::LocalAddresses(&machine.addresses));
+        while let Some(op) = core.poll_socket_op() {
             let SocketOp::BindUdp { base, .. } = op else { panic!("not expected: {op:?}") };
-            let local = sockets[base.0 as usize];
-            agent.core.handle_input(Time::ZERO, Input::Bound { base, local });
+            let local = machine.sockets[base.0 as usize];
+            core.handle_input(Time::ZERO, Input::Bound { base, local });
         }
+        let candidates = Vec::with_capacity(machine.sockets.len());
+        let machine = Rc::clone(machine);
+        let mut agent = FloeAgent { core, stream, candidates, machine, selected: false };
         agent.read_events();
         agent
     }
@@ -72,10 +74,16 @@ impl FloeAgent {
 
 impl Agent for FloeAgent {
     type Datagram = Vec<u8>;
+    type Machine = Rc<Machine>;
 
-    fn connect(addresses: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
-        let mut controlling = FloeAgent::new(Role::Controlling, 1, &addresses[0]);
-        let mut controlled = FloeAgent::new(Role::Controlled, 2, &addresses[1]);
+    fn machine(sockets: &[SocketAddr]) -> Rc<Machine> {
+        let addresses = sockets.iter().map(local_address).collect();
+        Rc::new(Machine { addresses, sockets: sockets.to_vec(), buffers: RefCell::default() })
+    }
+
+    fn connect(machines: &[Rc<Machine>; 2]) -> [Self; 2] {
+        let mut controlling = FloeAgent::new(Role::Controlling, 1, &machines[0]);
+        let mut controlled = FloeAgent::new(Role::Controlled, 2, &machines[1]);
         controlling.signal_to(&mut controlled);
         controlled.signal_to(&mut controlling);
         [controlling, controlled]
@@ -93,16 +101,17 @@ impl Agent for FloeAgent {
         let base = BaseId(socket_of(packet.to));
         let input = Input::Datagram { base, from: packet.from, bytes: &packet.datagram };
         self.core.handle_input(Time::ZERO + now, input);
-        self.buffers.push(packet.datagram);
+        self.machine.buffers.borrow_mut().push(packet.datagram);
     }
 
     fn send(&mut self, _now: Duration) -> Option<Packet<Vec<u8>>> {
-        let mut datagram = self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(256));
+        let mut buffers = self.machine.buffers.borrow_mut();
+        let mut datagram = buffers.pop().unwrap_or_else(|| Vec::with_capacity(256));
         let Some(transmit) = self.core.poll_transmit(&mut datagram) else {
-            self.buffers.push(datagram);
+            buffers.push(datagram);
             return None;
         };
-        let from = self.sockets[transmit.base.0 as usize];
+        let from = self.machine.sockets[transmit.base.0 as usize];
         Some(Packet { from, to: transmit.to, datagram })
     }
 

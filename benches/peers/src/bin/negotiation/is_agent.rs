@@ -70,10 +70,15 @@ impl<C: Calls> IsAgent<C> {
 
 impl<C: Calls> Agent for IsAgent<C> {
     type Datagram = Vec<u8>;
+    type Machine = Vec<SocketAddr>;
 
-    fn connect(addresses: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
-        let mut controlling = IsAgent::new(true, &addresses[0]);
-        let mut controlled = IsAgent::new(false, &addresses[1]);
+    fn machine(sockets: &[SocketAddr]) -> Vec<SocketAddr> {
+        sockets.to_vec()
+    }
+
+    fn connect(machines: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
+        let mut controlling = IsAgent::new(true, &machines[0]);
+        let mut controlled = IsAgent::new(false, &machines[1]);
         controlling.signal_to(&mut controlled);
         controlled.signal_to(&mut controlling);
         for agent in [&mut controlling, &mut controlled] {

@@ -13,10 +13,13 @@ const FIRST_PORT: u16 = 5000;
 pub trait Agent: Sized {
     /// A datagram as this agent gives it out.
     type Datagram;
+    /// What a machine with sockets is to such an agent; made beforehand.
+    type Machine;
 
-    /// Two agents, the first one controlling, with sockets at `addresses`,
-    /// that know each other's credentials and candidates.
-    fn connect(addresses: &[Vec<SocketAddr>; 2]) -> [Self; 2];
+    fn machine(sockets: &[SocketAddr]) -> Self::Machine;
+    /// Two agents, the first one controlling, that know each other's
+    /// credentials and candidates.
+    fn connect(machines: &[Self::Machine; 2]) -> [Self; 2];
     /// When to call [`Agent::handle_timeout`].
     fn deadline(&mut self) -> Option<Duration>;
     fn handle_timeout(&mut self, now: Duration);
@@ -58,8 +61,8 @@ pub fn socket_of(address: SocketAddr) -> u32 {
 }
 
 /// Runs until both have selected; gives the agents back with what it took.
-pub fn negotiate<A: Agent>(addresses: &[Vec<SocketAddr>; 2]) -> ([A; 2], Outcome) {
-    let mut agents = A::connect(addresses);
+pub fn negotiate<A: Agent>(machines: &[A::Machine; 2]) -> ([A; 2], Outcome) {
+    let mut agents = A::connect(machines);
     let mut wire: VecDeque<(Duration, usize, Packet<A::Datagram>)> = VecDeque::new();
     let mut now = Duration::ZERO;
     let mut packets = 0;

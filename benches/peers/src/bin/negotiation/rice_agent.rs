@@ -81,10 +81,15 @@ fn instant(now: Duration) -> Instant {
 
 impl Agent for RiceAgent {
     type Datagram = Box<[u8]>;
+    type Machine = Vec<SocketAddr>;
 
-    fn connect(addresses: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
-        let mut controlling = RiceAgent::new(true, &addresses[0]);
-        let mut controlled = RiceAgent::new(false, &addresses[1]);
+    fn machine(sockets: &[SocketAddr]) -> Vec<SocketAddr> {
+        sockets.to_vec()
+    }
+
+    fn connect(machines: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
+        let mut controlling = RiceAgent::new(true, &machines[0]);
+        let mut controlled = RiceAgent::new(false, &machines[1]);
         controlling.signal_to(&mut controlled);
         controlled.signal_to(&mut controlling);
         for agent in [&mut controlling, &mut controlled] {

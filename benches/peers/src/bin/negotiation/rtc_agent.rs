@@ -53,10 +53,15 @@ impl RtcAgent {
 
 impl Agent for RtcAgent {
     type Datagram = BytesMut;
+    type Machine = Vec<SocketAddr>;
 
-    fn connect(addresses: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
-        let mut controlling = RtcAgent::new(&addresses[0]);
-        let mut controlled = RtcAgent::new(&addresses[1]);
+    fn machine(sockets: &[SocketAddr]) -> Vec<SocketAddr> {
+        sockets.to_vec()
+    }
+
+    fn connect(machines: &[Vec<SocketAddr>; 2]) -> [Self; 2] {
+        let mut controlling = RtcAgent::new(&machines[0]);
+        let mut controlled = RtcAgent::new(&machines[1]);
         controlling.signal_to(&mut controlled, false);
         controlled.signal_to(&mut controlling, true);
         [controlling, controlled]
