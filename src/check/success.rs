@@ -271,7 +271,8 @@ impl Checks {
     }
 
     /// The list is concluded when every component has its selected pair
-    /// (§8.1.2), and has failed when one can get none (§8.1.2, RFC 8863 §4).
+    /// (§8.1.2), and has failed when one can get none (§8.1.2, RFC 8863 §4)
+    /// and no more candidates of ours will come (RFC 8838 §8).
     pub(super) fn conclude(&mut self, now: Time) {
         if self.patience.is_some_and(|t| t <= now) {
             self.patience = None;
@@ -285,7 +286,7 @@ impl Checks {
             if list.components.iter().all(|c| c.selected.is_some()) {
                 self.set_list_state(stream_id, ListState::Completed);
             } else if list.decision().is_some_and(|t| t <= now)
-                || self.patience.is_none() && self.is_hopeless(stream)
+                || self.patience.is_none() && list.local_done && self.is_hopeless(stream)
             {
                 self.set_list_state(stream_id, ListState::Failed);
             }

@@ -90,6 +90,19 @@ impl Bench {
     }
 
     pub(crate) fn with_limits(role: Role, streams: &[u16], limits: Limits) -> Self {
+        let mut bench = Self::gathering_with_limits(role, streams, limits);
+        for stream in 0..streams.len() {
+            bench.checks.local_candidates_done(stream as u16);
+        }
+        bench
+    }
+
+    /// A set whose agent still gathers candidates.
+    pub(crate) fn gathering(role: Role, streams: &[u16]) -> Self {
+        Self::gathering_with_limits(role, streams, LIMITS)
+    }
+
+    fn gathering_with_limits(role: Role, streams: &[u16], limits: Limits) -> Self {
         let mut checks = Checks::new(role, TIE_BREAKER, TA, limits, Arc::new(Fast::default()));
         for components in streams {
             checks.add_stream(*components);

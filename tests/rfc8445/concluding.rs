@@ -169,6 +169,18 @@ fn patience_keeps_a_list_from_failing() {
 }
 
 #[test]
+fn a_list_does_not_fail_while_candidates_are_gathered() {
+    let mut bench = Bench::gathering(Role::Controlled, &[1]);
+    bench.checks.start(0);
+    bench.checks.remote_candidates_done(0);
+    bench.run(ms(1_000));
+    assert_eq!(bench.checks.list_state(0), Some(ListState::Running));
+    bench.checks.local_candidates_done(0);
+    bench.run(ms(1));
+    assert_eq!(bench.checks.list_state(0), Some(ListState::Failed));
+}
+
+#[test]
 fn a_check_of_the_peer_during_patience_saves_the_list() {
     let mut bench = Bench::simple(Role::Controlled, 0).with_patience();
     bench.run(Duration::from_secs(39));

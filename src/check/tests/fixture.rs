@@ -52,6 +52,9 @@ impl Set {
         for components in streams {
             checks.add_stream(*components);
         }
+        for stream in 0..streams.len() {
+            checks.local_candidates_done(stream as u16);
+        }
         // Far away, unless a test is about it.
         checks.start_patience(ms(1_000_000));
         let (pacer, rng) = (Pacer::new(), Rng::new(&Seed::from_number(1)));
