@@ -104,6 +104,8 @@ pub enum Reason {
     Nominate,
     /// The patience timer of RFC 8863 ends.
     Patience,
+    /// What a concluded session does not need is given back (RFC 8445 §8.3.1).
+    Free,
 }
 
 /// The spacing of new transactions that all agents of a process share:

@@ -1,26 +1,27 @@
 //! The core and its commands.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::agent::gathering::Gathering;
+use crate::agent::base::Base;
+use crate::agent::gathering::GatherPace;
 use crate::agent::keepalive::Kept;
 use crate::agent::log::Log;
 use crate::agent::outgoing::Outgoing;
-use crate::agent::report::Reported;
-use crate::agent::stream::{Remote, Stream};
+use crate::agent::state::Reported;
+use crate::agent::stream::{Remote, Session, Stream};
 use crate::agent::{
     BaseId, CommandError, Config, Credentials, DropCounts, DropReason, Event, Happened, Input,
-    LogRecord, RemoteParameters, SocketOp, State, StateReason, StreamId,
+    LogRecord, RemoteParameters, SocketOp, Sockets, State, StateReason, StreamId,
 };
-use crate::candidate::{Candidate, ComponentId, Foundations, Host, Kind, is_mdns_name};
-use crate::check::{Checks, Limits, LocalId, PeerRequest, Refused, Role};
+use crate::candidate::{Candidate, Foundations, Host, Kind, is_mdns_name};
+use crate::check::{Checks, Limits, PeerRequest, Refused, Role};
 use crate::net::{self, Protocol};
 use crate::rng::{Rng, Seed};
-use crate::stun::CheckTemplate;
 use crate::timer::{Pacer, Reason, Time};
 
+/// Streams of an agent.
+const MAX_STREAMS: usize = 1_024;
 /// Peer-reflexive remote candidates a stream.
 const MAX_FOUND: usize = 128;
 /// RFC 8863 §4: how long a check list without pairs is given.
@@ -37,11 +38,17 @@ pub struct Core {
     pub(super) config: Config,
     pub(super) rng: Rng,
     pub(super) pacer: Pacer,
+    /// By number.
     pub(super) streams: Vec<Stream>,
+    next_stream: u16,
+    /// By number.
     pub(super) bases: Vec<Base>,
+    pub(super) next_base: u32,
+    /// The machine's addresses were given once.
+    pub(super) has_begun: bool,
     pub(super) checks: Checks,
     pub(super) foundations: Foundations,
-    pub(super) gathering: Gathering,
+    pub(super) gather_pace: GatherPace,
     pub(super) kept: Vec<Kept>,
     pub(super) outgoing: VecDeque<Outgoing>,
     pub(super) socket_ops: VecDeque<SocketOp>,
@@ -49,37 +56,6 @@ pub struct Core {
     pub(super) drops: DropCounts,
     pub(super) log: Log,
     pub(super) reported: Reported,
-}
-
-/// A socket that the core asked for.
-#[derive(Debug)]
-pub(super) struct Base {
-    pub(super) stream: StreamId,
-    pub(super) component: ComponentId,
-    /// The address that it was asked for.
-    pub(super) ip: IpAddr,
-    pub(super) local: Option<LocalId>,
-    pub(super) phase: BasePhase,
-    /// The scope of a link-local IPv6 address, else 0.
-    pub(super) scope: u32,
-    pub(super) local_preference: u16,
-    /// PRIORITY of the checks that leave from here.
-    pub(super) reflexive_priority: u32,
-    pub(super) template: Option<CheckTemplate>,
-}
-
-/// The life of a base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BasePhase {
-    Binding,
-    Open,
-    Closed,
-}
-
-impl Base {
-    pub(super) fn is_open(&self) -> bool {
-        self.phase == BasePhase::Open
-    }
 }
 
 impl Core {
@@ -95,14 +71,17 @@ impl Core {
         let policy = config.nomination.clone();
         let checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
         Core {
-            gathering: Gathering::new(&config),
+            gather_pace: GatherPace::default(),
             kept: Vec::new(),
             log: Log::new(config.log),
             config,
             rng,
             pacer,
             streams: Vec::new(),
+            next_stream: 0,
             bases: Vec::new(),
+            next_base: 0,
+            has_begun: false,
             checks,
             foundations: Foundations::new(),
             outgoing: VecDeque::new(),
@@ -114,38 +93,41 @@ impl Core {
     }
 
     /// Adds a stream with components 1 to `components` and makes its
-    /// credentials.
+    /// credentials. One that comes after gathering has begun gathers for
+    /// itself.
     ///
     /// # Errors
     /// [`CommandError::Components`] outside 1..=256,
-    /// [`CommandError::AlreadyGathering`] once addresses were given.
+    /// [`CommandError::TooManyStreams`], [`CommandError::Closed`].
     pub fn add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
         self.must_be_open()?;
         if !matches!(components, 1..=256) {
             return Err(CommandError::Components(components));
         }
-        let number = u16::try_from(self.streams.len()).unwrap_or(u16::MAX);
-        if self.gathering.has_begun() || number == u16::MAX {
-            return Err(CommandError::AlreadyGathering);
+        if self.next_stream == u16::MAX || self.streams.len() >= MAX_STREAMS {
+            return Err(CommandError::TooManyStreams);
         }
-        self.checks.add_stream(components);
-        let mut stream = Stream::new(&mut self.rng);
-        while self.streams.iter().any(|s| s.local.ufrag == stream.local.ufrag) {
-            stream = Stream::new(&mut self.rng);
-        }
+        let id = StreamId(self.next_stream);
+        self.next_stream += 1;
+        let list = self.checks.add_stream(components);
+        let session = self.new_session(list);
         self.streams.reserve_exact(1);
-        self.streams.push(stream);
-        Ok(StreamId(number))
+        self.streams.push(Stream::new(id, components, session));
+        if self.has_begun {
+            self.socket_ops.push_back(SocketOp::ListAddresses);
+        }
+        Ok(id)
     }
 
-    /// Our credentials for a stream.
+    /// Our credentials for a stream: those of its current session.
     pub fn local_credentials(&self, stream: StreamId) -> Option<&Credentials> {
-        self.streams.get(usize::from(stream.0)).map(|s| &s.local)
+        self.stream(stream).map(|s| &s.current.local)
     }
 
     /// The streams.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> + use<> {
-        (0..u16::try_from(self.streams.len()).unwrap_or(u16::MAX)).map(StreamId)
+        let streams: Vec<StreamId> = self.streams.iter().map(|stream| stream.id).collect();
+        streams.into_iter()
     }
 
     /// The role; a conflict may have changed it.
@@ -169,12 +151,14 @@ impl Core {
     }
 
     /// The peer's parameters: checks of the stream start. The same ones again
-    /// change nothing.
+    /// change nothing, nor do those of the session before a restart. Others
+    /// mean that the peer restarts ICE: so do we, and [`Event::Restarted`] has
+    /// the credentials to answer with (RFC 8839 §4.4.1.1.1).
     ///
     /// # Errors
     /// The session is as it was: [`CommandError::UnknownStream`],
     /// [`CommandError::Credentials`] out of the grammar of RFC 8839 §5.4,
-    /// [`CommandError::CredentialsChanged`], [`CommandError::Closed`].
+    /// [`CommandError::HalfRestart`], [`CommandError::Closed`].
     pub fn set_remote_parameters(
         &mut self,
         stream: StreamId,
@@ -184,23 +168,46 @@ impl Core {
         self.must_be_open()?;
         parameters.check()?;
         let entry = self.stream_mut(stream)?;
-        if let Some(known) = &entry.remote {
-            return match known.credentials == parameters.credentials {
-                true => Ok(()),
-                false => Err(CommandError::CredentialsChanged),
-            };
+        if entry.sessions().any(|session| session.is_of(&parameters.credentials)) {
+            return Ok(());
         }
+        let theirs = &parameters.credentials;
+        let is_half = |session: &Session| {
+            session.remote.as_ref().is_some_and(|remote| {
+                remote.credentials.ufrag == theirs.ufrag || remote.credentials.pwd == theirs.pwd
+            })
+        };
+        if entry.sessions().any(is_half) {
+            return Err(CommandError::HalfRestart);
+        }
+        if entry.current.remote.is_some() {
+            self.begin_session(stream, Sockets::Keep, now)?;
+        }
+        self.begin_checks(stream, parameters, now)?;
+        self.advance(now);
+        Ok(())
+    }
+
+    /// The current session of the stream gets the peer's parameters.
+    fn begin_checks(
+        &mut self,
+        stream: StreamId,
+        parameters: RemoteParameters,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        let session = &mut self.stream_mut(stream)?.current;
         let key = crate::stun::IntegrityKey::short_term(&parameters.credentials.pwd);
-        entry.remote = Some(Remote { credentials: parameters.credentials, key });
-        let early = std::mem::take(&mut entry.early);
+        session.remote = Some(Remote { credentials: parameters.credentials, key });
+        let early = std::mem::take(&mut session.early);
+        let list = session.list;
         if parameters.lite {
             // RFC 8445 §6.1.1: a full agent controls a lite one.
             self.switch_role(Role::Controlling);
         }
         self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
         self.checks.start_patience(now + PATIENCE);
-        self.checks.decide_by(stream.0, now + DECISION);
-        self.checks.start(stream.0);
+        self.checks.decide_by(list, now + DECISION);
+        self.checks.start(list);
         for check in early {
             let request = PeerRequest {
                 local: check.local,
@@ -208,11 +215,10 @@ impl Core {
                 priority: check.priority,
                 use_candidate: check.use_candidate,
             };
-            if self.checks.peer_checked(stream.0, &request, now).is_err() {
+            if self.checks.peer_checked(list, &request, now).is_err() {
                 self.drop_now(DropReason::Limit, Some(check.from), now);
             }
         }
-        self.advance(now);
         Ok(())
     }
 
@@ -231,7 +237,9 @@ impl Core {
         now: Time,
     ) -> Result<(), CommandError> {
         self.must_be_open()?;
-        if self.stream_mut(stream)?.remote_done {
+        let session = &self.stream_mut(stream)?.current;
+        let list = session.list;
+        if session.remote_done {
             return Err(CommandError::AfterEnd);
         }
         if self.is_of_another_session(stream, candidate) {
@@ -245,8 +253,8 @@ impl Core {
                 return Err(CommandError::Ignored(why));
             }
         };
-        match self.checks.add_remote(stream.0, candidate, address) {
-            Ok(_) => self.checks.decide_by(stream.0, now + DECISION),
+        match self.checks.add_remote(list, candidate, address) {
+            Ok(_) => self.checks.decide_by(list, now + DECISION),
             // Nothing is lost by it (RFC 8838 §11).
             Err(Refused::Redundant) => return Ok(()),
             Err(refused) => {
@@ -263,7 +271,7 @@ impl Core {
     /// RFC 8838 §9: a candidate may say by the extension `ufrag` which session
     /// it belongs to; without the peer's parameters that cannot be told yet.
     fn is_of_another_session(&self, stream: StreamId, candidate: &Candidate) -> bool {
-        let remote = self.streams.get(usize::from(stream.0)).and_then(|s| s.remote.as_ref());
+        let remote = self.stream(stream).and_then(|s| s.current.remote.as_ref());
         let said = candidate.extensions.iter().find(|(name, _)| &**name == "ufrag");
         remote.zip(said).is_some_and(|(remote, (_, said))| *said != remote.credentials.ufrag)
     }
@@ -298,8 +306,10 @@ impl Core {
         now: Time,
     ) -> Result<(), CommandError> {
         self.must_be_open()?;
-        self.stream_mut(stream)?.remote_done = true;
-        self.checks.remote_candidates_done(stream.0);
+        let session = &mut self.stream_mut(stream)?.current;
+        session.remote_done = true;
+        let list = session.list;
+        self.checks.remote_candidates_done(list);
         self.advance(now);
         Ok(())
     }
@@ -310,12 +320,15 @@ impl Core {
             return;
         }
         self.checks.close();
-        self.gathering.close();
+        for stream in &mut self.streams {
+            stream.current.gathering.close();
+            stream.free_at = None;
+        }
+        self.gather_pace = GatherPace::default();
         self.kept.clear();
         self.outgoing.clear();
-        for at in 0..self.bases.len() {
-            self.close_base(BaseId(at as u32), now);
-        }
+        let bases: Vec<BaseId> = self.bases.iter().map(|base| base.id).collect();
+        bases.into_iter().for_each(|base| self.close_base(base, now));
         self.report_closed(now);
     }
 
@@ -328,13 +341,13 @@ impl Core {
             Input::Datagram { base, from, bytes } => {
                 self.handle_datagram(base, net::canonical(from), bytes, now);
             }
-            Input::LocalAddresses(addresses) => self.begin_gathering(addresses),
+            Input::LocalAddresses(addresses) => self.addresses_known(addresses, now),
             Input::Bound { base, local } => self.bound(base, net::canonical(local), now),
             Input::BindFailed { base, error } => self.bind_failed(base, error, now),
             Input::Resolved { server, addresses } => self.resolved(server, addresses),
             Input::SendError { base, to, kind } => {
                 self.checks.path_error(base.0, net::canonical(to), kind);
-                self.gathering.send_error(base, net::canonical(to), kind);
+                self.server_error(base, net::canonical(to), kind);
             }
         }
         self.advance(now);
@@ -359,9 +372,10 @@ impl Core {
 
     /// When [`Core::handle_timeout`] is to be called, and what for.
     pub fn poll_timeout(&self) -> Option<(Time, Reason)> {
-        let gather = self.gathering.poll_timeout().map(|t| (t, Reason::Gather));
+        let gather = self.next_gathering().map(|t| (t, Reason::Gather));
+        let free = self.next_free().map(|t| (t, Reason::Free));
         let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
-        [self.checks.poll_timeout(), gather, keepalive].into_iter().flatten().min()
+        [self.checks.poll_timeout(), gather, keepalive, free].into_iter().flatten().min()
     }
 
     /// The next thing that only the driver can do.
@@ -397,6 +411,7 @@ impl Core {
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);
         self.advance_keepalives(now);
+        self.free(now);
         self.report(now);
     }
 
@@ -411,23 +426,19 @@ impl Core {
         self.log.add(now, || Happened::Dropped { reason, from });
     }
 
-    pub(super) fn close_base(&mut self, id: BaseId, now: Time) {
-        let Some(base) = self.bases.get_mut(id.0 as usize) else { return };
-        let was = std::mem::replace(&mut base.phase, BasePhase::Closed);
-        base.template = None;
-        if was == BasePhase::Open {
-            self.socket_ops.push_back(SocketOp::Close { base: id });
-            self.log.add(now, || Happened::SocketClosed { base: id });
-        }
-    }
-
-    fn must_be_open(&self) -> Result<(), CommandError> {
+    pub(super) fn must_be_open(&self) -> Result<(), CommandError> {
         if self.state() == State::Closed { Err(CommandError::Closed) } else { Ok(()) }
     }
 
-    fn stream_mut(&mut self, stream: StreamId) -> Result<&mut Stream, CommandError> {
-        let entry = self.streams.get_mut(usize::from(stream.0));
-        entry.ok_or(CommandError::UnknownStream(stream))
+    pub(super) fn stream(&self, id: StreamId) -> Option<&Stream> {
+        let at = self.streams.binary_search_by_key(&id, |stream| stream.id).ok()?;
+        self.streams.get(at)
+    }
+
+    pub(super) fn stream_mut(&mut self, id: StreamId) -> Result<&mut Stream, CommandError> {
+        let at = self.streams.binary_search_by_key(&id, |stream| stream.id);
+        let stream = at.ok().and_then(|at| self.streams.get_mut(at));
+        stream.ok_or(CommandError::UnknownStream(id))
     }
 
     fn report_closed(&mut self, now: Time) {

@@ -12,9 +12,9 @@ pub enum CommandError {
     /// The agent has no such stream.
     #[error("the agent has no stream {}", .0.0)]
     UnknownStream(StreamId),
-    /// Streams are added before gathering starts.
-    #[error("streams are added before gathering starts")]
-    AlreadyGathering,
+    /// The agent has as many streams as it may have, or has had them.
+    #[error("an agent has at most 1,024 streams at a time, and 65,535 over its life")]
+    TooManyStreams,
     /// A stream has 1 to 256 components (RFC 8839 §5.1).
     #[error("a stream has 1 to 256 components, not {0} (RFC 8839 §5.1)")]
     Components(u16),
@@ -26,10 +26,12 @@ pub enum CommandError {
         /// What it has to be.
         rule: &'static str,
     },
-    /// The peer's credentials of the stream were given before; another pair
-    /// of them would be an ICE restart.
-    #[error("the stream has other remote credentials already: an ICE restart is not supported yet")]
-    CredentialsChanged,
+    /// Of the peer's credentials one was changed and the other not: an ICE
+    /// restart changes both (RFC 8445 §9).
+    #[error(
+        "an ICE restart changes both ufrag and pwd, and one of them is as before (RFC 8445 §9)"
+    )]
+    HalfRestart,
     /// Candidates came after end-of-candidates (RFC 8838 §13).
     #[error("the stream's remote candidates were said to be complete (RFC 8838 §13)")]
     AfterEnd,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::agent::{BaseId, StreamId};
+use crate::agent::{BaseId, Credentials, StreamId};
 use crate::candidate::{Candidate, ComponentId};
 use crate::gather::Cause;
 
@@ -60,6 +60,12 @@ pub enum StateReason {
     AllPairsFailed,
     /// There was no pair to check when the patience timer ended (RFC 8863).
     NoPairs,
+    /// ICE is being restarted; data goes over the pairs of before.
+    Restarting,
+    /// ICE was restarted, and there is nothing to send data on yet.
+    Restarted,
+    /// A restart led to nothing; the pairs of before still work.
+    RestartFailed,
     /// The caller closed the agent.
     Closed,
 }
@@ -75,6 +81,9 @@ impl fmt::Display for StateReason {
             StateReason::ConsentExpired => "consent-expired",
             StateReason::AllPairsFailed => "all-pairs-failed",
             StateReason::NoPairs => "no-pairs",
+            StateReason::Restarting => "restarting",
+            StateReason::Restarted => "restarted",
+            StateReason::RestartFailed => "restart-failed",
             StateReason::Closed => "closed",
         })
     }
@@ -95,6 +104,14 @@ pub enum Event {
     EndOfCandidates {
         /// The stream.
         stream: StreamId,
+    },
+    /// ICE was restarted for the stream, by us or by the peer: our credentials
+    /// changed and have to be signalled, with the candidates that follow.
+    Restarted {
+        /// The stream.
+        stream: StreamId,
+        /// The new credentials.
+        credentials: Credentials,
     },
     /// A server gave no candidate for one of our addresses.
     CandidateError {
@@ -133,8 +150,8 @@ pub enum Event {
         remote: Box<Candidate>,
     },
     /// The path on which the component's data is to be sent from now on: the
-    /// best valid pair before selection, the selected pair after it. `None`
-    /// when there is none, or consent expired: nothing may be sent.
+    /// best valid pair before selection, the selected pair after it, during a
+    /// restart the one of before while it works. `None` when there is none, or consent expired: nothing may be sent.
     SendPath {
         /// The stream.
         stream: StreamId,

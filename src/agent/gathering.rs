@@ -3,11 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::agent::core::{Base, BasePhase, DECISION};
+use crate::agent::base::{Base, BasePhase, Seat};
+use crate::agent::core::DECISION;
 use crate::agent::outgoing::{Outgoing, What};
-use crate::agent::{BaseId, Config, Core, DropReason, Event, Happened, SocketOp};
+use crate::agent::stream::{Session, Stream};
+use crate::agent::{
+    BaseId, Config, Core, DropReason, Event, Happened, SocketOp, Sockets, StreamId,
+};
 use crate::candidate::{
-    AddressRules, Foundations, Kind, LocalAddress, Origin, Ranked, priority, qualify,
+    AddressRules, ComponentId, Foundations, Kind, LocalAddress, Origin, Ranked, priority, qualify,
     type_preference,
 };
 use crate::check::{Local, LocalId, Path};
@@ -16,16 +20,24 @@ use crate::net::{self, Protocol};
 use crate::stun::{Message, TransactionId};
 use crate::timer::Time;
 
-/// How far gathering has come.
+/// How far gathering has come for one session.
 #[derive(Debug)]
 pub(super) struct Gathering {
     /// Server-reflexive gathering; none without servers.
     gatherer: Option<Box<Gatherer>>,
-    begun: bool,
+    /// The machine's addresses are not known yet.
+    awaits_addresses: bool,
+    /// What becomes of the sockets that the stream has.
+    pub(super) sockets: Sockets,
     /// Sockets that the driver has not answered for yet.
     binding: usize,
     /// End-of-candidates was said.
     done: bool,
+}
+
+/// When new gathering transactions start: one a Ta over all sessions.
+#[derive(Debug, Default)]
+pub(super) struct GatherPace {
     /// When the next transaction is looked at: the end of Ta, or, once
     /// `reserved`, the slot that the pacer gave.
     slot: Option<Time>,
@@ -41,50 +53,38 @@ impl Gathering {
             .then(|| Box::new(Gatherer::new(servers, config.gather_timeout, config.pacing)));
         Gathering {
             gatherer,
-            begun: false,
+            awaits_addresses: true,
+            sockets: Sockets::Keep,
             binding: 0,
             done: false,
-            slot: None,
-            reserved: false,
-            next_start: Time::ZERO,
         }
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        let timer = self.gatherer.as_ref().and_then(|g| g.poll_timeout());
-        [timer, self.slot].into_iter().flatten().min()
-    }
-
-    pub(super) fn send_error(&mut self, base: BaseId, to: SocketAddr, kind: io::ErrorKind) {
-        if let Some(gatherer) = &mut self.gatherer {
-            gatherer.send_error(base.0, to, kind);
-        }
+        self.gatherer.as_ref().and_then(|g| g.poll_timeout())
     }
 
     pub(super) fn close(&mut self) {
         self.gatherer = None;
-        self.slot = None;
+        self.awaits_addresses = false;
         self.done = true;
     }
 }
 
 impl Core {
-    /// The machine's addresses are known: a socket for each that qualifies,
-    /// stream and component. Only the first call counts.
-    pub(super) fn begin_gathering(&mut self, addresses: &[LocalAddress]) {
-        if std::mem::replace(&mut self.gathering.begun, true) {
+    /// The machine's addresses are known: a socket for each that qualifies
+    /// and each component, in every session that has waited for them.
+    pub(super) fn addresses_known(&mut self, addresses: &[LocalAddress], now: Time) {
+        self.has_begun = true;
+        let waits = |session: &Session| session.gathering.awaits_addresses;
+        let lists: Vec<(StreamId, u16)> = self
+            .streams
+            .iter()
+            .filter(|stream| waits(&stream.current))
+            .map(|stream| (stream.id, stream.current.list))
+            .collect();
+        if lists.is_empty() {
             return;
-        }
-        for (server, entry) in self.config.stun_servers.iter().enumerate() {
-            match (&mut self.gathering.gatherer, entry.address) {
-                (Some(gatherer), Some(address)) => gatherer.resolved(server, &[address]),
-                (Some(_), None) => self.socket_ops.push_back(SocketOp::Resolve { server }),
-                (None, _) => {}
-            }
         }
         let rules = AddressRules {
             include_loopback: self.config.include_loopback,
@@ -92,144 +92,235 @@ impl Core {
             ipv6: self.config.ipv6,
         };
         let addresses = qualify(addresses, &rules);
-        for stream in self.streams() {
-            let bases = addresses.len() * self.checks.components(stream.0).len();
+        for (_, list) in &lists {
+            self.ask_resolver(*list);
+            let bases = addresses.len() * self.checks.components(*list).len();
             self.bases.reserve_exact(bases);
-            self.checks.expect_bases(stream.0, bases);
+            self.checks.expect_bases(*list, bases);
         }
-        for ranked in addresses {
-            for stream in self.streams() {
-                for at in 0..self.checks.components(stream.0).len() {
-                    let component = self.checks.components(stream.0)[at].id;
-                    let base = BaseId(u32::try_from(self.bases.len()).unwrap_or(u32::MAX));
-                    let ip = ranked.address.ip;
-                    let scope = if net::is_link_local_v6(ip) { ranked.address.index } else { 0 };
-                    let found = type_preference(Kind::PeerReflexive, Protocol::Udp);
-                    self.bases.push(Base {
-                        stream,
-                        component,
-                        ip,
-                        local: None,
-                        phase: BasePhase::Binding,
-                        scope,
-                        local_preference: ranked.local_preference,
-                        reflexive_priority: priority(found, ranked.local_preference, component),
-                        template: None,
-                    });
-                    self.gathering.binding += 1;
-                    self.socket_ops.push_back(SocketOp::BindUdp {
-                        base,
-                        ip,
-                        scope,
-                        stream,
-                        component,
-                    });
+        for ranked in &addresses {
+            for &(stream, list) in &lists {
+                for at in 0..self.checks.components(list).len() {
+                    let component = self.checks.components(list)[at].id;
+                    self.use_address(stream, list, component, ranked, now);
                 }
             }
         }
-        self.finish_binding();
+        for (_, list) in lists {
+            self.finish_binding(list);
+        }
+    }
+
+    /// Gives the servers that are known by address to the session's gatherer,
+    /// and has the names of the others resolved.
+    fn ask_resolver(&mut self, list: u16) {
+        let Some(session) = session_mut(&mut self.streams, list) else { return };
+        session.gathering.awaits_addresses = false;
+        let Some(gatherer) = &mut session.gathering.gatherer else { return };
+        for (server, entry) in self.config.stun_servers.iter().enumerate() {
+            let resolve = SocketOp::Resolve { server };
+            match entry.address {
+                Some(address) => gatherer.resolved(server, &[address]),
+                None if self.socket_ops.contains(&resolve) => {}
+                None => self.socket_ops.push_back(resolve),
+            }
+        }
+    }
+
+    /// A base of the session on an address: one that the stream has, or a new
+    /// one.
+    fn use_address(
+        &mut self,
+        stream: StreamId,
+        list: u16,
+        component: ComponentId,
+        ranked: &Ranked,
+        now: Time,
+    ) {
+        let ip = ranked.address.ip;
+        let scope = if net::is_link_local_v6(ip) { ranked.address.index } else { 0 };
+        let Some(session) = session_mut(&mut self.streams, list) else { return };
+        let gathering = &mut session.gathering;
+        gathering.binding += 1;
+        let keep = gathering.sockets == Sockets::Keep;
+        let seat = Seat::new(list, ranked.local_preference);
+        let serves = |base: &&mut Base| {
+            (base.stream, base.component, base.ip, base.scope) == (stream, component, ip, scope)
+                && base.phase != BasePhase::Abandoned
+        };
+        // The newest, where a restart has bound it twice.
+        match self.bases.iter_mut().rev().find(|base| keep && serves(base)) {
+            Some(base) => {
+                base.seats.push(seat);
+                let id = base.id;
+                self.socket_ops.push_back(SocketOp::Keep { base: id });
+                if self.base(id).is_some_and(Base::is_open) {
+                    self.take_seat(id, list, now);
+                }
+            }
+            None => {
+                let id = self.next_base();
+                let phase = BasePhase::Binding;
+                self.bind(Base { id, stream, component, ip, scope, phase, seats: vec![seat] });
+            }
+        }
     }
 
     pub(super) fn bound(&mut self, id: BaseId, address: SocketAddr, now: Time) {
-        let Some(base) = self.bases.get_mut(id.0 as usize) else { return };
-        if base.phase != BasePhase::Binding {
+        let Some(base) = self.base_mut(id) else { return };
+        let phase = base.phase;
+        if let BasePhase::Open(_) = phase {
             return;
         }
-        base.phase = BasePhase::Open;
-        let Base { stream, component, local_preference, reflexive_priority, .. } = *base;
+        base.phase = BasePhase::Open(address);
+        let lists: Vec<u16> = base.seats.iter().map(|seat| seat.list).collect();
         self.log.add(now, || Happened::SocketOpened { base: id, local: address });
-        let preference = type_preference(Kind::Host, Protocol::Udp);
+        if phase == BasePhase::Abandoned {
+            return self.close_base(id, now);
+        }
+        for list in lists {
+            self.take_seat(id, list, now);
+            self.finish_binding(list);
+        }
+    }
+
+    /// An open base becomes a host candidate of a session.
+    fn take_seat(&mut self, id: BaseId, list: u16, now: Time) {
+        let Some(base) = self.base(id) else { return };
+        let (Some(address), Some(seat)) = (base.address(), base.seat(list)) else { return };
+        let (component, preference) = (base.component, seat.local_preference);
+        let of_kind = |kind| priority(type_preference(kind, Protocol::Udp), preference, component);
         let scoped = self.in_scope_of(id, address);
         let local = Local {
             component,
             base: id.0,
             address,
             kind: Kind::Host,
-            priority: priority(preference, local_preference, component),
-            reflexive_priority,
+            priority: of_kind(Kind::Host),
+            reflexive_priority: of_kind(Kind::PeerReflexive),
             foundation: foundation(&mut self.foundations, Kind::Host, scoped, None),
             path: Path::default(),
             related: None,
         };
-        let local = self.checks.add_base(stream.0, local);
-        self.checks.decide_by(stream.0, now + DECISION);
-        self.bases[id.0 as usize].local = Some(local);
-        self.announce(stream.0, local, now);
-        if let Some(gatherer) = &mut self.gathering.gatherer {
-            gatherer.add_base(id.0, address, now);
+        let local = self.checks.add_base(list, local);
+        self.checks.decide_by(list, now + DECISION);
+        let seats = self.base_mut(id).map(|base| &mut base.seats);
+        if let Some(seat) = seats.into_iter().flatten().find(|seat| seat.list == list) {
+            seat.local = Some(local);
         }
-        self.gathering.binding -= 1;
-        self.finish_binding();
+        self.announce(list, local, now);
+        if let Some(session) = session_mut(&mut self.streams, list) {
+            session.gathering.binding -= 1;
+            if let Some(gatherer) = &mut session.gathering.gatherer {
+                gatherer.add_base(id.0, address, now);
+            }
+        }
     }
 
     pub(super) fn bind_failed(&mut self, id: BaseId, error: &io::Error, now: Time) {
-        let Some(base) = self.bases.get_mut(id.0 as usize) else { return };
-        if base.phase != BasePhase::Binding {
+        let Some(at) = self.bases.iter().position(|base| base.id == id) else { return };
+        if self.bases[at].is_open() {
             return;
         }
-        base.phase = BasePhase::Closed;
-        let (ip, text) = (base.ip, Box::from(error.to_string()));
-        self.events.push_back(Event::AddressRefused { ip, text });
-        tracing::warn!(base = id.0, %error, "an address could not be bound");
+        let base = self.bases.remove(at);
+        let text = Box::from(error.to_string());
         self.log.add(now, || Happened::SocketRefused { base: id, error: error.to_string().into() });
-        self.gathering.binding -= 1;
-        self.finish_binding();
+        if base.phase == BasePhase::Abandoned {
+            return;
+        }
+        self.events.push_back(Event::AddressRefused { ip: base.ip, text });
+        tracing::warn!(base = id.0, %error, "an address could not be bound");
+        for seat in base.seats {
+            if let Some(session) = session_mut(&mut self.streams, seat.list) {
+                session.gathering.binding -= 1;
+                self.finish_binding(seat.list);
+            }
+        }
     }
 
     pub(super) fn resolved(&mut self, server: usize, addresses: &[SocketAddr]) {
-        if let Some(gatherer) = &mut self.gathering.gatherer {
-            gatherer.resolved(server, addresses);
+        for stream in &mut self.streams {
+            if let Some(gatherer) = &mut stream.current.gathering.gatherer {
+                gatherer.resolved(server, addresses);
+            }
+        }
+    }
+
+    /// The system reported an error for a request to a server.
+    pub(super) fn server_error(&mut self, base: BaseId, to: SocketAddr, kind: io::ErrorKind) {
+        for stream in &mut self.streams {
+            if let Some(gatherer) = &mut stream.current.gathering.gatherer {
+                gatherer.send_error(base.0, to, kind);
+            }
         }
     }
 
     /// Once every socket is bound or refused, only servers are waited for.
-    fn finish_binding(&mut self) {
-        if self.gathering.binding > 0 {
+    fn finish_binding(&mut self, list: u16) {
+        let Some(session) = session_mut(&mut self.streams, list) else { return };
+        if session.gathering.binding > 0 {
             return;
         }
-        match &mut self.gathering.gatherer {
+        match &mut session.gathering.gatherer {
             Some(gatherer) => gatherer.bases_complete(),
-            None => self.end_gathering(),
+            None => self.end_gathering(list),
         }
     }
 
-    fn end_gathering(&mut self) {
-        if std::mem::replace(&mut self.gathering.done, true) {
+    fn end_gathering(&mut self, list: u16) {
+        let Some(stream) = self.streams.iter_mut().find(|s| s.current.list == list) else { return };
+        if std::mem::replace(&mut stream.current.gathering.done, true) {
             return;
         }
-        for stream in self.streams() {
-            self.checks.local_candidates_done(stream.0);
-            self.events.push_back(Event::EndOfCandidates { stream });
-        }
+        let stream = stream.id;
+        self.checks.local_candidates_done(list);
+        self.events.push_back(Event::EndOfCandidates { stream });
     }
 
     /// Tells the application of a candidate to signal; none after the
     /// nomination (RFC 8838 §13).
-    fn announce(&mut self, stream: u16, local: LocalId, now: Time) {
-        let candidate = self.local_candidate(stream, local);
-        let components = self.checks.components(stream).iter();
+    fn announce(&mut self, list: u16, local: LocalId, now: Time) {
+        let Some(stream) = self.streams.iter().find(|s| s.current.list == list) else { return };
+        let stream = stream.id;
+        let candidate = self.local_candidate(list, local);
+        let components = self.checks.components(list).iter();
         let concluded =
             components.filter(|c| c.id == candidate.component).any(|c| c.selected.is_some());
-        let stream = crate::agent::StreamId(stream);
         self.log.add(now, || Happened::LocalCandidate { stream, candidate: candidate.clone() });
         if self.signals(candidate.kind) && !concluded {
             self.events.push_back(Event::Candidate { stream, candidate });
         }
     }
 
+    /// When gathering is to be looked at.
+    pub(super) fn next_gathering(&self) -> Option<Time> {
+        let sessions = self.streams.iter().map(|stream| &stream.current);
+        let timers = sessions.filter_map(|session| session.gathering.poll_timeout());
+        timers.chain(self.gather_pace.slot).min()
+    }
+
     /// Starts, repeats and ends what is due.
     pub(super) fn advance_gathering(&mut self, now: Time) {
-        let Some(mut gatherer) = self.gathering.gatherer.take() else { return };
-        gatherer.handle_timeout(now);
-        self.start_gathering_transaction(&mut gatherer, now);
-        while let Some(request) = gatherer.poll_send() {
-            let base = BaseId(request.base);
-            self.send(Outgoing { base, to: request.to, id: request.id, what: What::Server });
+        for at in 0..self.streams.len() {
+            let session = &mut self.streams[at].current;
+            let list = session.list;
+            let Some(mut gatherer) = session.gathering.gatherer.take() else { continue };
+            gatherer.handle_timeout(now);
+            self.start_gathering_transaction(&mut gatherer, now);
+            while let Some(request) = gatherer.poll_send() {
+                let base = BaseId(request.base);
+                self.send(Outgoing { base, to: request.to, id: request.id, what: What::Server });
+            }
+            while let Some(outcome) = gatherer.poll_outcome() {
+                self.gathered(list, outcome, now);
+            }
+            self.streams[at].current.gathering.gatherer = Some(gatherer);
         }
-        while let Some(outcome) = gatherer.poll_outcome() {
-            self.gathered(outcome, now);
+        let mut gatherers =
+            self.streams.iter().filter_map(|s| s.current.gathering.gatherer.as_ref());
+        if !gatherers.any(|gatherer| gatherer.wants_slot()) {
+            (self.gather_pace.slot, self.gather_pace.reserved) = (None, false);
         }
-        self.gathering.gatherer = Some(gatherer);
     }
 
     /// One new transaction a Ta (RFC 8445 §5.1.1.2), each in a slot of the
@@ -237,22 +328,21 @@ impl Core {
     fn start_gathering_transaction(&mut self, gatherer: &mut Gatherer, now: Time) {
         for _ in 0..2 {
             if !gatherer.wants_slot() {
-                (self.gathering.slot, self.gathering.reserved) = (None, false);
                 return;
             }
-            let state = &mut self.gathering;
-            if state.next_start > now {
-                (state.slot, state.reserved) = (Some(state.next_start), false);
+            let pace = &mut self.gather_pace;
+            if pace.next_start > now {
+                (pace.slot, pace.reserved) = (Some(pace.next_start), false);
                 return;
             }
-            if !std::mem::replace(&mut state.reserved, true) {
-                state.slot = Some(self.pacer.reserve(now));
+            if !std::mem::replace(&mut pace.reserved, true) {
+                pace.slot = Some(self.pacer.reserve(now));
             }
-            if state.slot.is_some_and(|slot| slot > now) {
+            if pace.slot.is_some_and(|slot| slot > now) {
                 return;
             }
-            (state.slot, state.reserved) = (None, false);
-            state.next_start = now + self.config.pacing;
+            (pace.slot, pace.reserved) = (None, false);
+            pace.next_start = now + self.config.pacing;
             let id = TransactionId(self.rng.bytes());
             if let Some(request) = gatherer.start_next(id, now) {
                 let (base, server) = (BaseId(request.base), request.to);
@@ -262,12 +352,12 @@ impl Core {
         }
     }
 
-    fn gathered(&mut self, outcome: Outcome, now: Time) {
+    fn gathered(&mut self, list: u16, outcome: Outcome, now: Time) {
         match outcome {
             Outcome::Mapped { base, server, server_address, mapped } => {
                 let base = BaseId(base);
                 self.log.add(now, || Happened::ServerAnswered { base, server, mapped });
-                self.add_reflexive(base, (server, server_address), mapped, now);
+                self.add_reflexive(list, base, (server, server_address), mapped, now);
                 self.keep_alive(base, server_address, now);
             }
             Outcome::Failed { server, cause, code, text, .. } => {
@@ -276,27 +366,28 @@ impl Core {
                 self.log.add(now, || Happened::ServerFailed { server, code, text: text.clone() });
                 self.events.push_back(Event::CandidateError { uri, cause, code, text });
             }
-            Outcome::Done => self.end_gathering(),
+            Outcome::Done => self.end_gathering(list),
         }
     }
 
     /// A server-reflexive candidate, if it is not redundant (§5.1.3).
     fn add_reflexive(
         &mut self,
+        list: u16,
         id: BaseId,
         (server, server_address): (usize, SocketAddr),
         mapped: SocketAddr,
         now: Time,
     ) {
-        let Some(base) = self.bases.get(id.0 as usize).filter(|b| b.is_open()) else { return };
-        let (Some(host), stream) = (base.local, base.stream.0) else { return };
-        let host = self.checks.local(stream, host).clone();
-        if self.checks.knows_local(stream, id.0, mapped) {
+        let Some(seat) = self.open_base(id).and_then(|base| base.seat(list)) else { return };
+        let (Some(host), base_preference) = (seat.local, seat.local_preference) else { return };
+        let host = self.checks.local(list, host).clone();
+        if self.checks.knows_local(list, id.0, mapped) {
             return;
         }
         let kind = Kind::ServerReflexive;
         let preference = type_preference(kind, Protocol::Udp);
-        let local_preference = Ranked::reflexive_preference(base.local_preference, server);
+        let local_preference = Ranked::reflexive_preference(base_preference, server);
         let scoped = self.in_scope_of(id, host.address);
         let local = Local {
             address: mapped,
@@ -306,8 +397,8 @@ impl Core {
             related: Some(host.address),
             ..host
         };
-        if let Some(local) = self.checks.add_image(stream, local) {
-            self.announce(stream, local, now);
+        if let Some(local) = self.checks.add_image(list, local) {
+            self.announce(list, local, now);
         }
     }
 
@@ -319,17 +410,24 @@ impl Core {
         from: SocketAddr,
         now: Time,
     ) -> Result<(), DropReason> {
-        let gatherer = self.gathering.gatherer.as_mut();
-        let handled = gatherer.map(|g| g.handle_response(base.0, from, message, now));
-        match handled {
-            Some(Handled::Used) => Ok(()),
-            Some(Handled::Late) => Err(DropReason::LateServerResponse),
-            Some(Handled::Foreign) | None if self.keeps(base, from, message.transaction_id()) => {
-                Ok(())
+        let gatherers =
+            self.streams.iter_mut().filter_map(|s| s.current.gathering.gatherer.as_mut());
+        for gatherer in gatherers {
+            match gatherer.handle_response(base.0, from, message, now) {
+                Handled::Used => return Ok(()),
+                Handled::Late => return Err(DropReason::LateServerResponse),
+                Handled::Foreign => {}
             }
-            Some(Handled::Foreign) | None => Err(DropReason::UnknownTransaction),
+        }
+        match self.keeps(base, from, message.transaction_id()) {
+            true => Ok(()),
+            false => Err(DropReason::UnknownTransaction),
         }
     }
+}
+
+fn session_mut(streams: &mut [Stream], list: u16) -> Option<&mut Session> {
+    streams.iter_mut().find_map(|stream| stream.session_mut(list))
 }
 
 fn foundation(

@@ -14,11 +14,12 @@ use crate::timer::Time;
 /// Checks that are kept until the peer's parameters come.
 const MAX_EARLY: usize = 32;
 
-/// Where a datagram arrived.
+/// Where a check arrived.
 #[derive(Clone, Copy)]
 struct Arrival {
     base: BaseId,
-    stream: StreamId,
+    /// The check list of the session that it is for.
+    list: u16,
     local: LocalId,
     from: SocketAddr,
     now: Time,
@@ -44,17 +45,18 @@ impl Core {
         bytes: &[u8],
         now: Time,
     ) -> Result<(), DropReason> {
-        let entry = self.bases.get(base.0 as usize).filter(|b| b.is_open());
-        let entry = entry.ok_or(DropReason::UnknownBase)?;
-        let local = entry.local.ok_or(DropReason::UnknownBase)?;
-        let arrival = Arrival { base, stream: entry.stream, local, from, now };
+        let entry = self.open_base(base).ok_or(DropReason::UnknownBase)?;
+        let stream = entry.stream;
         let message = Message::parse(bytes).map_err(|_| DropReason::Malformed)?;
         if message.method() != Method::BINDING {
             return Err(DropReason::NotForIce);
         }
         match message.class() {
-            Class::Request => self.read_request(&message, arrival),
-            Class::Success | Class::Error => self.read_response(&message, arrival),
+            Class::Request => {
+                let arrival = self.authenticate(&message, base, from, stream, now)?;
+                self.read_request(&message, arrival)
+            }
+            Class::Success | Class::Error => self.read_response(&message, base, from, stream, now),
             // A keepalive (RFC 8445 §11) has done its work by arriving.
             Class::Indication => Ok(()),
         }
@@ -62,10 +64,6 @@ impl Core {
 
     /// RFC 8445 §7.3.
     fn read_request(&mut self, message: &Message<'_>, arrival: Arrival) -> Result<(), DropReason> {
-        if message.fingerprint() != Fingerprint::Valid {
-            return Err(DropReason::Fingerprint);
-        }
-        self.authenticate(message, arrival.stream)?;
         if message.has_unknown_required() {
             self.refuse_unknown(message, arrival);
             return Ok(());
@@ -78,7 +76,7 @@ impl Core {
             self.refuse(message, arrival, 487);
             return Ok(());
         }
-        if self.gave_up(arrival.stream) {
+        if self.gave_up(arrival.list) {
             self.refuse(message, arrival, 403);
             return Ok(());
         }
@@ -91,29 +89,42 @@ impl Core {
             self.refuse(message, arrival, 400);
         } else {
             let id = message.transaction_id();
-            self.send(Outgoing { base, to: from, id, what: What::Success });
+            let what = What::Success { list: arrival.list };
+            self.send(Outgoing { base, to: from, id, what });
         }
         taken
     }
 
     /// We are done with a stream that failed: the peer is told so at once
     /// (RFC 7675 §5.2), or our answers would keep up its side for ever.
-    fn gave_up(&self, stream: StreamId) -> bool {
-        self.checks.list_state(stream.0) == Some(ListState::Failed)
-            || self.checks.components(stream.0).iter().any(|c| c.lost)
+    fn gave_up(&self, list: u16) -> bool {
+        self.checks.list_state(list) == Some(ListState::Failed)
+            || self.checks.components(list).iter().any(|c| c.lost)
     }
 
-    /// USERNAME names our stream by its first value, which is all that
-    /// RFC 8445 §7.3 asks of it, and the integrity is right.
-    fn authenticate(&self, message: &Message<'_>, stream: StreamId) -> Result<(), DropReason> {
-        let entry = &self.streams[usize::from(stream.0)];
+    /// USERNAME names a session of our stream by its first value, which is
+    /// all that RFC 8445 §7.3 asks of it, and the integrity is right.
+    fn authenticate(
+        &self,
+        message: &Message<'_>,
+        base: BaseId,
+        from: SocketAddr,
+        stream: StreamId,
+        now: Time,
+    ) -> Result<Arrival, DropReason> {
+        if message.fingerprint() != Fingerprint::Valid {
+            return Err(DropReason::Fingerprint);
+        }
         let username = message.username().ok_or(DropReason::UnknownUsername)?;
         let (ours, _) = username.split_once(':').ok_or(DropReason::UnknownUsername)?;
-        if ours != &*entry.local.ufrag {
-            return Err(DropReason::UnknownUsername);
-        }
-        match message.verify(&entry.local_key) {
-            Integrity::Valid => Ok(()),
+        let stream = self.stream(stream).ok_or(DropReason::UnknownBase)?;
+        let session = stream.sessions().find(|session| *session.local.ufrag == *ours);
+        let session = session.ok_or(DropReason::UnknownUsername)?;
+        let list = session.list;
+        let local = self.base(base).and_then(|base| base.local(list));
+        let local = local.ok_or(DropReason::UnknownUsername)?;
+        match message.verify(&session.local_key) {
+            Integrity::Valid => Ok(Arrival { base, list, local, from, now }),
             Integrity::Missing | Integrity::Wrong => Err(DropReason::Integrity),
         }
     }
@@ -144,23 +155,18 @@ impl Core {
         self.forget_templates();
     }
 
-    fn forget_templates(&mut self) {
-        for base in &mut self.bases {
-            base.template = None;
-        }
-    }
-
     fn take_check(
         &mut self,
         arrival: Arrival,
         priority: u32,
         use_candidate: bool,
     ) -> Result<(), DropReason> {
-        let Arrival { stream, local, from, now, .. } = arrival;
-        let entry = &mut self.streams[usize::from(stream.0)];
+        let Arrival { list, local, from, now, .. } = arrival;
+        let session = self.streams.iter_mut().find_map(|stream| stream.session_mut(list));
+        let entry = session.ok_or(DropReason::UnknownUsername)?;
         if entry.remote.is_some() {
             let request = PeerRequest { local, from, priority, use_candidate };
-            let taken = self.checks.peer_checked(stream.0, &request, now);
+            let taken = self.checks.peer_checked(list, &request, now);
             return taken.map_err(|_| DropReason::Limit);
         }
         let known = entry.early.iter_mut().find(|c| c.local == local && c.from == from);
@@ -176,7 +182,8 @@ impl Core {
     }
 
     fn refuse(&mut self, message: &Message<'_>, arrival: Arrival, code: u16) {
-        let what = What::Error { code, unknown: [0; MAX_UNKNOWN], count: 0 };
+        let list = arrival.list;
+        let what = What::Error { list, code, unknown: [0; MAX_UNKNOWN], count: 0 };
         let id = message.transaction_id();
         self.send(Outgoing { base: arrival.base, to: arrival.from, id, what });
     }
@@ -188,13 +195,19 @@ impl Core {
             *place = *kind;
             count += 1;
         }
-        let what = What::Error { code: 420, unknown, count };
+        let what = What::Error { list: arrival.list, code: 420, unknown, count };
         let id = message.transaction_id();
         self.send(Outgoing { base: arrival.base, to: arrival.from, id, what });
     }
 
-    fn read_response(&mut self, message: &Message<'_>, arrival: Arrival) -> Result<(), DropReason> {
-        let Arrival { base, stream, from, now, .. } = arrival;
+    fn read_response(
+        &mut self,
+        message: &Message<'_>,
+        base: BaseId,
+        from: SocketAddr,
+        stream: StreamId,
+        now: Time,
+    ) -> Result<(), DropReason> {
         let id = message.transaction_id();
         let Some(pair) = self.checks.pair_of(&id) else {
             return self.read_server_response(message, base, from, now);
@@ -202,12 +215,11 @@ impl Core {
         if message.fingerprint() != Fingerprint::Valid {
             return Err(DropReason::Fingerprint);
         }
-        // The transaction belongs to the stream of its pair, and only the
-        // peer of that stream can answer it.
-        if self.checks.pair(pair).stream != stream.0 {
-            return Err(DropReason::UnknownTransaction);
-        }
-        let remote = self.streams[usize::from(stream.0)].remote.as_ref();
+        // The transaction belongs to the session of its pair, and only the
+        // peer of that session can answer it.
+        let list = self.checks.pair(pair).stream;
+        let session = self.stream(stream).and_then(|stream| stream.session(list));
+        let remote = session.and_then(|session| session.remote.as_ref());
         let key = &remote.ok_or(DropReason::UnknownTransaction)?.key;
         if message.verify(key) != Integrity::Valid {
             return Err(DropReason::Integrity);

@@ -27,7 +27,9 @@ pub enum Input<'a> {
         /// The bytes.
         bytes: &'a [u8],
     },
-    /// The addresses of this machine; starts or updates gathering.
+    /// The addresses of this machine: sessions that have not gathered yet do
+    /// so now. The first is given when the application wants to gather, others
+    /// as answers to [`SocketOp::ListAddresses`].
     LocalAddresses(&'a [LocalAddress]),
     /// A [`SocketOp::BindUdp`] succeeded.
     Bound {
@@ -80,11 +82,20 @@ pub enum SocketOp {
         /// The component that it serves.
         component: ComponentId,
     },
+    /// After a restart a socket serves the stream's new session too: checks
+    /// will name the new fragment, [`super::Core::local_credentials`].
+    Keep {
+        /// Which one.
+        base: BaseId,
+    },
     /// Resolve the host of `stun_servers[server]`; answer with [`Input::Resolved`].
     Resolve {
         /// Index of the server in [`super::Config::stun_servers`].
         server: usize,
     },
+    /// List the addresses of this machine once more, for a restart or a new
+    /// stream; answer with [`Input::LocalAddresses`].
+    ListAddresses,
     /// Close a socket.
     Close {
         /// Which one.

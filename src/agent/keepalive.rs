@@ -62,12 +62,12 @@ impl Core {
     }
 
     fn is_open_for_checks(&self, base: BaseId) -> bool {
-        let Some(base) = self.bases.get(base.0 as usize).filter(|b| b.is_open()) else {
-            return false;
-        };
-        let stream = base.stream.0;
-        let mut components = self.checks.components(stream).iter();
-        self.checks.list_state(stream) == Some(ListState::Running)
-            && components.any(|c| c.id == base.component && c.selected.is_none())
+        let Some(base) = self.open_base(base) else { return false };
+        base.seats.iter().map(|seat| seat.list).any(|list| {
+            let mut components = self.checks.components(list).iter();
+            self.checks.list_state(list) == Some(ListState::Running)
+                && !self.checks.is_retired(list)
+                && components.any(|c| c.id == base.component && c.selected.is_none())
+        })
     }
 }

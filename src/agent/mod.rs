@@ -9,6 +9,7 @@
 //! [`Core::poll_socket_op`] and [`Core::poll_event`] until each returns
 //! `None`, then sleep until [`Core::poll_timeout`] or the next input.
 
+mod base;
 mod config;
 mod core;
 mod drops;
@@ -21,6 +22,8 @@ mod keepalive;
 mod log;
 mod outgoing;
 mod report;
+mod restart;
+mod state;
 mod stream;
 
 pub use crate::candidate::LocalAddress;
@@ -32,3 +35,4 @@ pub use event::{Event, State, StateReason};
 pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
 pub use log::{Happened, LogRecord};
 pub use report::PairReport;
+pub use restart::Sockets;

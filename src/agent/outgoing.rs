@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::agent::core::next;
 use crate::agent::{BaseId, Core, DropReason, Transmit};
 use crate::check::{Role, Start};
-use crate::stun::{self, CheckParameters, CheckTemplate, IntegrityKey, TransactionId};
+use crate::stun::{self, CheckParameters, CheckTemplate, TransactionId};
 
 /// Messages that may wait. The driver drains the queue after every input, so
 /// more wait only where it does not.
@@ -24,14 +24,26 @@ pub(super) struct Outgoing {
 /// What kind of message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
-    /// A check of ours.
-    Check { role: Role, tie_breaker: u64, use_candidate: bool },
+    /// A check of ours, in the session with this check list.
+    Check { list: u16, role: Role, tie_breaker: u64, use_candidate: bool },
     /// The answer to a check.
-    Success,
+    Success { list: u16 },
     /// An error answer: code, and up to this many unknown attributes.
-    Error { code: u16, unknown: [u16; MAX_UNKNOWN], count: usize },
+    Error { list: u16, code: u16, unknown: [u16; MAX_UNKNOWN], count: usize },
     /// A request to a STUN server.
     Server,
+}
+
+impl What {
+    /// The check list of the session that it belongs to.
+    pub(super) fn list(&self) -> Option<u16> {
+        match *self {
+            What::Check { list, .. } | What::Success { list } | What::Error { list, .. } => {
+                Some(list)
+            }
+            What::Server => None,
+        }
+    }
 }
 
 /// Unknown attributes that an error answer lists.
@@ -48,10 +60,11 @@ impl Core {
 
     pub(super) fn send_start(&mut self, start: &Start) {
         let pair = self.checks.pair(start.pair);
-        let base = BaseId(self.checks.local(pair.stream, pair.local).base);
+        let list = pair.stream;
+        let base = BaseId(self.checks.local(list, pair.local).base);
         let to = self.checks.remote(pair.stream, pair.remote).address;
         let Start { role, tie_breaker, use_candidate, .. } = *start;
-        let what = What::Check { role, tie_breaker, use_candidate };
+        let what = What::Check { list, role, tie_breaker, use_candidate };
         self.send(Outgoing { base, to, id: start.id, what });
     }
 
@@ -69,51 +82,63 @@ impl Core {
 
     /// The peer's address as a socket of ours reaches it.
     pub(super) fn in_scope_of(&self, base: BaseId, addr: SocketAddr) -> SocketAddr {
-        let scope = self.bases.get(base.0 as usize).map_or(0, |b| b.scope);
+        let scope = self.base(base).map_or(0, |b| b.scope);
         crate::net::in_scope(addr, scope)
     }
 
     fn write(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<()> {
         let Outgoing { base, to, id, what } = *outgoing;
-        let entry = self.bases.get_mut(base.0 as usize).filter(|b| b.is_open())?;
-        let stream = &self.streams[usize::from(entry.stream.0)];
+        self.open_base(base)?;
+        let session = |list| self.streams.iter().find_map(|stream| stream.session(list));
         match what {
-            What::Check { role, tie_breaker, use_candidate } => {
-                let key = &stream.remote.as_ref()?.key;
-                let make = |role| {
-                    let username = stream.username()?;
-                    Some(template(&username, key, role, tie_breaker, entry.reflexive_priority))
-                };
-                if (role, tie_breaker) != (self.checks.role(), self.checks.tie_breaker()) {
+            What::Check { list, role, tie_breaker, use_candidate } => {
+                let key = &session(list)?.remote.as_ref()?.key;
+                let current =
+                    (role, tie_breaker) == (self.checks.role(), self.checks.tie_breaker());
+                if !current {
                     // A retransmission from before a role switch.
-                    make(role)?.write(id, use_candidate, None, key, out);
+                    let template = self.template(base, list, role, tie_breaker)?;
+                    template.write(id, use_candidate, None, key, out);
                     return Some(());
                 }
-                if entry.template.is_none() {
-                    entry.template = make(role);
+                if self.base(base)?.seat(list)?.template.is_none() {
+                    let template = self.template(base, list, role, tie_breaker)?;
+                    let seats = &mut self.base_mut(base)?.seats;
+                    seats.iter_mut().find(|seat| seat.list == list)?.template = Some(template);
                 }
-                entry.template.as_ref()?.write(id, use_candidate, None, key, out);
+                let session = self.streams.iter().find_map(|stream| stream.session(list))?;
+                let template = self.base(base)?.seat(list)?.template.as_ref()?;
+                let key = &session.remote.as_ref()?.key;
+                template.write(id, use_candidate, None, key, out);
             }
-            What::Success => stun::write_success(id, to, &stream.local_key, out),
-            What::Error { code, unknown, count } => {
+            What::Success { list } => stun::write_success(id, to, &session(list)?.local_key, out),
+            What::Error { list, code, unknown, count } => {
                 let unknown = unknown.get(..count).unwrap_or_default();
-                stun::write_error(id, code, reason(code), unknown, Some(&stream.local_key), out);
+                let key = Some(&session(list)?.local_key);
+                stun::write_error(id, code, reason(code), unknown, key, out);
             }
             What::Server => stun::write_binding_request(id, out),
         }
         Some(())
     }
-}
 
-fn template(
-    username: &str,
-    key: &IntegrityKey,
-    role: Role,
-    tie_breaker: u64,
-    priority: u32,
-) -> CheckTemplate {
-    let controlling = role == Role::Controlling;
-    CheckTemplate::new(&CheckParameters { username, key, controlling, tie_breaker, priority })
+    /// What the checks of a session that leave from a base have in common.
+    fn template(
+        &self,
+        base: BaseId,
+        list: u16,
+        role: Role,
+        tie_breaker: u64,
+    ) -> Option<CheckTemplate> {
+        let session = self.streams.iter().find_map(|stream| stream.session(list))?;
+        let local = self.base(base)?.local(list)?;
+        let priority = self.checks.local(list, local).reflexive_priority;
+        let username = &session.username()?;
+        let key = &session.remote.as_ref()?.key;
+        let controlling = role == Role::Controlling;
+        let parameters = CheckParameters { username, key, controlling, tie_breaker, priority };
+        Some(CheckTemplate::new(&parameters))
+    }
 }
 
 /// The reason phrases of RFC 8489 §14.8, RFC 8656 §19 and RFC 8445 §16.2.

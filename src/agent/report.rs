@@ -1,10 +1,10 @@
-//! What became of things: notices of the check lists turned into events, log
-//! records and the agent's state.
+//! What became of things: notices of the check lists turned into events and
+//! log records.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::agent::{BaseId, Core, Event, Happened, State, StateReason, StreamId};
+use crate::agent::{BaseId, Core, Event, Happened, StreamId};
 use crate::candidate::{Candidate, ComponentId, Host, Kind};
 use crate::check::{
     FailReason, ListState, Local, LocalId, Notice, Pair, PairId, PairState, Remote, RemoteId,
@@ -46,28 +46,13 @@ pub struct PairReport {
     pub received: u32,
 }
 
-/// What has been reported so far.
-#[derive(Debug)]
-pub(super) struct Reported {
-    state: State,
-}
-
-impl Default for Reported {
-    fn default() -> Self {
-        Reported { state: State::New }
-    }
-}
-
-impl Reported {
-    pub(super) fn state(&self) -> State {
-        self.state
-    }
-}
-
 impl Core {
-    /// The pairs of a stream, those that lost included.
+    /// The pairs of a stream, those that lost included; after a restart those
+    /// of the session before follow while it is in use.
     pub fn pairs(&self, stream: StreamId) -> impl Iterator<Item = PairReport> {
-        self.checks.pairs(stream.0).map(|(id, pair)| self.pair_report(id, pair))
+        let sessions = self.stream(stream).into_iter().flat_map(|stream| stream.sessions());
+        let pairs = sessions.flat_map(|session| self.checks.pairs(session.list));
+        pairs.map(|(id, pair)| self.pair_report(id, pair))
     }
 
     fn pair_report(&self, id: PairId, pair: &Pair) -> PairReport {
@@ -98,7 +83,7 @@ impl Core {
             self.log.add(now, || Happened::CheckSent { pair, kind, again, use_candidate });
         }
         // The state follows from what there was notice of, once it began.
-        let mut changed = self.reported.state() == State::New;
+        let mut changed = self.reported.is_stale();
         while let Some(notice) = self.checks.poll_notice() {
             self.tell(notice, now);
             changed = true;
@@ -112,30 +97,25 @@ impl Core {
         match notice {
             Notice::Opened(pair) => {
                 let p = self.checks.pair(pair);
+                let component = p.component;
+                let Some(stream) = self.stream_of_list(p.stream) else { return };
                 let (base, from) = self.ends(pair);
-                let (stream, component) = (StreamId(p.stream), p.component);
                 self.events.push_back(Event::PathOpened { stream, component, base, from });
             }
             Notice::ConsentExpired(pair) => {
                 let (base, from) = self.ends(pair);
-                self.events.push_back(Event::PathClosed { base, from });
+                // Another session may have been told yes on the same way.
+                if !self.checks.is_heard(base.0, crate::net::canonical(from)) {
+                    self.events.push_back(Event::PathClosed { base, from });
+                }
             }
-            Notice::SendPath { stream, component, pair } => {
-                let path = pair.map(|pair| self.ends(pair));
-                let stream = StreamId(stream);
-                self.events.push_back(Event::SendPath { stream, component, path });
-                self.log.add(now, || Happened::SendPath { stream, component, pair });
+            Notice::SendPath { stream: list, .. } => {
+                if let Some(stream) = self.stream_of_list(list) {
+                    self.update_paths(stream, now);
+                }
             }
-            Notice::Selected(pair) => {
-                let p = self.checks.pair(pair).clone();
-                self.events.push_back(Event::Selected {
-                    stream: StreamId(p.stream),
-                    component: p.component,
-                    local: self.local_candidate(p.stream, p.valid.unwrap_or(p.local)).into(),
-                    remote: self.remote_candidate(p.stream, p.remote).into(),
-                });
-                self.log.add(now, || Happened::Selected { pair });
-            }
+            Notice::Selected(pair) => self.tell_selected(pair, now),
+            Notice::List { stream: list, state: ListState::Completed } => self.concluded(list, now),
             _ => {}
         }
         if self.log.is_enabled() {
@@ -143,14 +123,33 @@ impl Core {
         }
     }
 
+    fn tell_selected(&mut self, pair: PairId, now: Time) {
+        let p = self.checks.pair(pair);
+        let Some(stream) = self.stream_of_list(p.stream) else { return };
+        self.events.push_back(Event::Selected {
+            stream,
+            component: p.component,
+            local: self.local_candidate(p.stream, p.valid.unwrap_or(p.local)).into(),
+            remote: self.remote_candidate(p.stream, p.remote).into(),
+        });
+        self.log.add(now, || Happened::Selected { pair });
+        self.update_paths(stream, now);
+    }
+
+    /// The stream whose current or former session has this check list.
+    fn stream_of_list(&self, list: u16) -> Option<StreamId> {
+        self.streams.iter().find(|s| s.session(list).is_some()).map(|stream| stream.id)
+    }
+
     /// The records that have no event beside them.
     fn record(&mut self, notice: Notice, now: Time) {
         let happened = match notice {
             Notice::Formed(pair) => {
                 let p = self.checks.pair(pair);
+                let Some(stream) = self.stream_of_list(p.stream) else { return };
                 Happened::PairFormed {
                     pair,
-                    stream: StreamId(p.stream),
+                    stream,
                     component: p.component,
                     local: self.checks.local(p.stream, p.local).address,
                     remote: self.checks.remote(p.stream, p.remote).address,
@@ -158,14 +157,16 @@ impl Core {
                 }
             }
             Notice::Lost(pair, reason) => Happened::PairLost { pair, reason },
-            Notice::LocalFound { stream, local } => Happened::LocalCandidate {
-                stream: StreamId(stream),
-                candidate: self.local_candidate(stream, local),
-            },
-            Notice::RemoteFound { stream, remote } => Happened::RemoteCandidate {
-                stream: StreamId(stream),
-                candidate: self.remote_candidate(stream, remote),
-            },
+            Notice::LocalFound { stream: list, local } => {
+                let Some(stream) = self.stream_of_list(list) else { return };
+                let candidate = self.local_candidate(list, local);
+                Happened::LocalCandidate { stream, candidate }
+            }
+            Notice::RemoteFound { stream: list, remote } => {
+                let Some(stream) = self.stream_of_list(list) else { return };
+                let candidate = self.remote_candidate(list, remote);
+                Happened::RemoteCandidate { stream, candidate }
+            }
             Notice::Succeeded(pair) => {
                 Happened::CheckSucceeded { pair, rtt: self.checks.pair(pair).rtt }
             }
@@ -181,64 +182,11 @@ impl Core {
         self.log.add(now, || happened);
     }
 
-    fn ends(&self, pair: PairId) -> (BaseId, SocketAddr) {
+    pub(super) fn ends(&self, pair: PairId) -> (BaseId, SocketAddr) {
         let pair = self.checks.pair(pair);
         let base = BaseId(self.checks.local(pair.stream, pair.local).base);
         let remote = self.checks.remote(pair.stream, pair.remote).address;
         (base, self.in_scope_of(base, remote))
-    }
-
-    fn report_state(&mut self, now: Time) {
-        let old = self.reported.state;
-        if matches!(old, State::Closed | State::Failed) {
-            return;
-        }
-        let (state, reason) = self.current_state();
-        if state == old {
-            return;
-        }
-        let regained = old == State::Disconnected && state != State::Failed;
-        let reason = if regained { StateReason::ConsentRegained } else { reason };
-        if old < State::Connected && state == State::Completed {
-            // The last component became valid and was selected at once.
-            self.enter(State::Connected, StateReason::ValidPairs, now);
-        }
-        self.enter(state, reason, now);
-    }
-
-    fn current_state(&self) -> (State, StateReason) {
-        let streams = || self.streams().map(|s| s.0);
-        let components = || streams().flat_map(|s| self.checks.components(s));
-        let lists = || streams().filter_map(|s| self.checks.list_state(s));
-        if components().any(|c| c.lost) {
-            return (State::Failed, StateReason::ConsentExpired);
-        }
-        if lists().any(|l| l == ListState::Failed) {
-            let none = streams().any(|s| self.checks.pairs(s).next().is_none());
-            let why = if none { StateReason::NoPairs } else { StateReason::AllPairsFailed };
-            return (State::Failed, why);
-        }
-        if components().any(|c| c.missed() >= 2) {
-            return (State::Disconnected, StateReason::ConsentMissed);
-        }
-        let any = components().next().is_some();
-        if any && lists().all(|l| l == ListState::Completed) {
-            return (State::Completed, StateReason::Selected);
-        }
-        if any && components().all(|c| c.send.is_some()) {
-            return (State::Connected, StateReason::ValidPairs);
-        }
-        if self.streams.iter().any(|s| s.remote.is_some()) {
-            return (State::Checking, StateReason::ChecksStarted);
-        }
-        (State::New, StateReason::ChecksStarted)
-    }
-
-    pub(super) fn enter(&mut self, state: State, reason: StateReason, now: Time) {
-        self.reported.state = state;
-        tracing::info!(?state, ?reason, "ICE state");
-        self.events.push_back(Event::State { state, reason });
-        self.log.add(now, || Happened::State { state, reason });
     }
 
     /// Our candidate as it is, or would be, signalled.

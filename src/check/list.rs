@@ -93,6 +93,8 @@ pub(super) struct List {
     pub(super) triggered: VecDeque<PairId>,
     /// The peer's parameters are known: checks may run.
     pub(super) started: bool,
+    /// A restart gave the stream another list.
+    pub(super) retired: bool,
     /// When a list without a valid pair is given up, whatever is pending.
     pub(super) decide_by: Option<Time>,
     /// No more local candidates will come.
@@ -118,10 +120,16 @@ impl List {
             valid: Vec::new(),
             triggered: VecDeque::new(),
             started: false,
+            retired: false,
             decide_by: None,
             local_done: false,
             remote_done: false,
         }
+    }
+
+    /// A list that no stream has.
+    pub(super) fn vacant() -> Self {
+        List { retired: true, ..List::new(0) }
     }
 
     pub(super) fn component(&mut self, id: ComponentId) -> Option<&mut Component> {

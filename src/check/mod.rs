@@ -4,7 +4,8 @@
 //! [`Checks`] is the check-list set of one agent. It sees candidates, not
 //! messages: the agent decodes and authenticates, then reports what a message
 //! said; what is to be sent comes back as [`Start`]s and what became of
-//! things as [`Notice`]s. It knows nothing of sockets or relays: of a path it
+//! things as [`Notice`]s. Each stream has a check list; a restart gives it
+//! another, and so a `stream` is here a stream in one ICE session. It knows nothing of sockets or relays: of a path it
 //! knows only what [`Path`] says.
 
 mod candidates;
@@ -17,6 +18,7 @@ mod nominate;
 mod notice;
 mod pair;
 mod respond;
+mod retire;
 mod role;
 mod schedule;
 mod set;

@@ -63,6 +63,8 @@ pub enum FailReason {
     ListFailed,
     /// The peer stopped consenting (RFC 7675 §5.1).
     ConsentExpired,
+    /// ICE was restarted (§9).
+    Restarted,
 }
 
 impl fmt::Display for FailReason {
@@ -76,6 +78,7 @@ impl fmt::Display for FailReason {
             FailReason::Limit => f.write_str("limit"),
             FailReason::ListFailed => f.write_str("list-failed"),
             FailReason::ConsentExpired => f.write_str("consent-expired"),
+            FailReason::Restarted => f.write_str("restarted"),
         }
     }
 }

@@ -64,12 +64,28 @@ impl Checks {
         if list.state == ListState::Failed {
             return Ok(());
         }
+        if list.retired {
+            if let Some(pair) = self.known_pair(stream, request) {
+                self.pair_mut(pair).received += 1;
+            }
+            return Ok(());
+        }
         let component = list.local(request.local).local.component;
         let remote = self.remote_at(stream, component, request)?;
         let pair = self.pair_for(stream, request.local, remote)?;
         self.pair_mut(pair).received += 1;
         self.open(pair);
         self.answer_with_check(pair, request.use_candidate, now)
+    }
+
+    /// The pair of a check on a list that forms no more pairs.
+    fn known_pair(&self, stream: u16, request: &PeerRequest) -> Option<PairId> {
+        let list = &self.lists[usize::from(stream)];
+        let is_it = |id: &PairId| {
+            let pair = self.pair(*id);
+            pair.local == request.local && list.remote(pair.remote).remote.address == request.from
+        };
+        list.pairs.iter().copied().find(is_it)
     }
 
     /// §7.3.1.3: the remote candidate that the check came from.

@@ -2,6 +2,7 @@
 //! over all lists, at most one retransmission a Ta beside it.
 
 use crate::check::flight::{Flight, rto};
+use crate::check::list::List;
 use crate::check::{
     Checks, FailReason, ListState, Notice, PairId, PairState, Role, Start, StartKind,
 };
@@ -23,7 +24,8 @@ impl Checks {
 
     /// Gives memory back once nothing is checked any more.
     fn release(&mut self) {
-        if self.lists.iter().any(|l| l.state == ListState::Running) || !self.flights.is_empty() {
+        let runs = |l: &List| l.state == ListState::Running && !l.retired;
+        if self.lists.iter().any(runs) || !self.flights.is_empty() {
             return;
         }
         self.flights.clear();

@@ -100,10 +100,17 @@ impl Checks {
         }
     }
 
-    /// Adds a stream with components 1 to `components`.
-    pub fn add_stream(&mut self, components: u16) {
-        self.lists.reserve_exact(1);
-        self.lists.push(List::new(components));
+    /// Adds a stream with components 1 to `components`, and returns its
+    /// number: that of a list which was removed, or the next.
+    pub fn add_stream(&mut self, components: u16) -> u16 {
+        let vacant = self.lists.iter().position(|list| list.components.is_empty());
+        let at = vacant.unwrap_or_else(|| {
+            self.lists.reserve_exact(1);
+            self.lists.push(List::vacant());
+            self.lists.len() - 1
+        });
+        self.lists[at] = List::new(components);
+        u16::try_from(at).expect("invariant: the agent bounds its streams")
     }
 
     /// The role that the agent has now.
@@ -270,7 +277,8 @@ impl Checks {
         if self.role != Role::Controlling {
             return;
         }
-        let components = self.lists.iter().flat_map(|l| &l.components);
+        let running = self.lists.iter().filter(|l| l.started);
+        let components = running.flat_map(|l| &l.components);
         for pair in components.filter_map(|c| c.selected).collect::<Vec<_>>() {
             self.pair_mut(pair).flags.nominating = true;
             self.trigger(pair);

@@ -104,6 +104,18 @@ impl Checks {
         }
     }
 
+    /// Whether the peer was heard on the way from a base to an address, in any
+    /// session, and consents to it as far as is known.
+    pub fn is_heard(&self, base: u32, address: SocketAddr) -> bool {
+        let mut listed = self.lists.iter().flat_map(|list| &list.pairs);
+        listed.any(|id| {
+            let pair = self.pair(*id);
+            pair.flags.opened
+                && pair.reason != Some(FailReason::ConsentExpired)
+                && self.is_symmetric(*id, base, address)
+        })
+    }
+
     pub(super) fn is_symmetric(&self, pair: PairId, base: u32, from: SocketAddr) -> bool {
         let pair = self.pair(pair);
         self.local(pair.stream, pair.local).base == base
@@ -348,9 +360,10 @@ impl Checks {
         }
     }
 
-    /// Starts the patience timer of RFC 8863.
+    /// Starts the patience timer of RFC 8863, or gives it more time for a
+    /// session that begins later.
     pub fn start_patience(&mut self, until: Time) {
-        self.patience.get_or_insert(until);
+        self.patience = self.patience.max(Some(until));
     }
 }
 

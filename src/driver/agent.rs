@@ -7,7 +7,8 @@ use super::connection::Connection;
 use super::drive::Shared;
 use super::error::AgentError;
 use crate::agent::{
-    Credentials, DropCounts, Event, LogRecord, PairReport, RemoteParameters, State, StreamId,
+    Credentials, DropCounts, Event, LogRecord, PairReport, RemoteParameters, Sockets, State,
+    StreamId,
 };
 use crate::candidate::{Candidate, ComponentId};
 use crate::check::Role;
@@ -123,16 +124,44 @@ impl Agent {
         Stream { handle: self.handle.clone(), id: self.first }
     }
 
-    /// Adds a stream with components 1 to `components`; before
-    /// [`Agent::gather`].
+    /// Adds a stream with components 1 to `components`. After
+    /// [`Agent::gather`] it gathers its candidates at once.
     ///
     /// # Errors
     ///
-    /// [`AgentError::Command`]: too late, or a number of components out of 1
-    /// to 256.
+    /// [`AgentError::Command`]: a number of components out of 1 to 256, or too
+    /// many streams.
     pub fn add_stream(&self, components: u16) -> Result<Stream, AgentError> {
         let id = self.handle.shared.add_stream(components)?;
         Ok(Stream { handle: self.handle.clone(), id })
+    }
+
+    /// Restarts ICE for every stream (RFC 8445 §9): [`Event::Restarted`] and
+    /// new candidates follow, to be signalled like the first. Data goes on over
+    /// the paths that carry it until new pairs are selected.
+    ///
+    /// A peer that restarts needs no such call: give its new credentials to
+    /// [`Stream::set_remote`], and [`Event::Restarted`] has ours to answer with.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: the agent is closed.
+    pub fn restart(&self, sockets: Sockets) -> Result<(), AgentError> {
+        self.handle.shared.restart_all(sockets)
+    }
+
+    /// Removes a stream other than the first: its sockets are closed and its
+    /// connections give errors.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::FirstStream`], [`AgentError::Command`]: there is no such
+    /// stream any more.
+    pub fn remove_stream(&self, stream: &Stream) -> Result<(), AgentError> {
+        if stream.id == self.first {
+            return Err(AgentError::FirstStream);
+        }
+        self.handle.shared.remove_stream(stream.id)
     }
 
     /// Lists the addresses of this machine, binds sockets to them and starts
@@ -232,7 +261,8 @@ impl Agent {
 
     /// [`Stream::credentials`] of the first stream.
     pub fn credentials(&self) -> Credentials {
-        self.handle.shared.credentials(self.first)
+        let credentials = self.handle.shared.credentials(self.first);
+        credentials.expect("invariant: the first stream is never removed")
     }
 
     /// [`Stream::set_remote`] of the first stream.
@@ -275,18 +305,32 @@ impl Stream {
     }
 
     /// Our credentials, to be signalled to the peer.
-    pub fn credentials(&self) -> Credentials {
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: the stream was removed.
+    pub fn credentials(&self) -> Result<Credentials, AgentError> {
         self.handle.shared.credentials(self.id)
     }
 
     /// What the peer signalled of the stream: checks start. May be called
-    /// before or after candidates are added.
+    /// before or after candidates are added. Other credentials than before
+    /// mean that the peer restarts ICE: [`Event::Restarted`] answers.
     ///
     /// # Errors
     ///
     /// [`AgentError::Command`]; the session is as it was.
     pub fn set_remote(&self, parameters: RemoteParameters) -> Result<(), AgentError> {
         self.handle.shared.set_remote(self.id, parameters)
+    }
+
+    /// [`Agent::restart`] for this stream alone. Returns the new credentials.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: the agent is closed, or the stream was removed.
+    pub fn restart(&self, sockets: Sockets) -> Result<Credentials, AgentError> {
+        self.handle.shared.restart(self.id, sockets)
     }
 
     /// A candidate that the peer signalled.

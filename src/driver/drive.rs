@@ -25,8 +25,8 @@ use super::socket::Socket;
 use super::timer::Timer;
 use super::transport::BindOptions;
 use crate::agent::{
-    BaseId, Config, Core, Credentials, Event, Input, LocalAddress, RemoteParameters, SocketOp,
-    State, StateReason, StreamId, StunServer,
+    BaseId, CommandError, Config, Core, Credentials, Event, Input, LocalAddress, RemoteParameters,
+    SocketOp, State, StateReason, StreamId, StunServer,
 };
 use crate::candidate::{Candidate, ComponentId};
 use crate::net::Family;
@@ -40,7 +40,7 @@ const DEFAULT_MAX_PAYLOAD: usize = 1_200;
 pub(super) struct Shared {
     me: Weak<Shared>,
     runtime: Runtime,
-    filter: Filter,
+    pub(super) filter: Filter,
     options: BindOptions,
     sockets: Vec<SharedSocket>,
     servers: Vec<StunServer>,
@@ -53,15 +53,15 @@ pub(super) struct Shared {
 }
 
 /// The core with what it asked for.
-struct Machine {
-    core: Core,
+pub(super) struct Machine {
+    pub(super) core: Core,
     /// The buffer of messages to send.
     message: Vec<u8>,
     /// Events for the application, until all that they imply is done.
     events: Vec<Event>,
-    bases: BTreeMap<BaseId, Base>,
-    components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
-    addresses: Vec<LocalAddress>,
+    pub(super) bases: BTreeMap<BaseId, Base>,
+    pub(super) components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
+    pub(super) addresses: Vec<LocalAddress>,
     /// Addresses of STUN servers.
     servers: Vec<SocketAddr>,
     tasks: Vec<AbortHandle>,
@@ -69,9 +69,10 @@ struct Machine {
 }
 
 /// A socket that the core knows.
-struct Base {
-    socket: Arc<Socket>,
-    member: MemberId,
+pub(super) struct Base {
+    pub(super) stream: StreamId,
+    pub(super) socket: Arc<Socket>,
+    pub(super) member: MemberId,
     shared: bool,
     max_payload: usize,
 }
@@ -140,10 +141,10 @@ impl Shared {
         })
     }
 
-    pub(super) fn credentials(&self, stream: StreamId) -> Credentials {
+    pub(super) fn credentials(&self, stream: StreamId) -> Result<Credentials, AgentError> {
         let machine = self.machine.lock();
         let credentials = machine.core.local_credentials(stream);
-        credentials.expect("invariant: a stream that was added has credentials").clone()
+        Ok(credentials.ok_or(CommandError::UnknownStream(stream))?.clone())
     }
 
     pub(super) fn set_remote(
@@ -252,7 +253,7 @@ impl Shared {
     }
 
     /// A change that the application asks for, from any thread.
-    fn command<R>(&self, change: impl FnOnce(&mut Machine) -> R) -> R {
+    pub(super) fn command<R>(&self, change: impl FnOnce(&mut Machine) -> R) -> R {
         let _runtime = self.runtime.enter();
         self.change(change)
     }
@@ -304,6 +305,8 @@ impl Shared {
                 machine.tasks.retain(|task| !task.is_finished());
                 machine.tasks.push(self.runtime.spawn(task).abort_handle());
             }
+            SocketOp::Keep { base } => machine.keep(base),
+            SocketOp::ListAddresses => self.list_addresses(machine),
             SocketOp::Close { base } => {
                 if let Some(base) = machine.bases.remove(&base) {
                     base.socket.router().leave(base.member);
@@ -331,7 +334,7 @@ impl Shared {
         let member = socket.router().join(base, fragment, me);
         socket.router().add_servers(member, &machine.servers);
         let max_payload = machine.max_payload(ip);
-        Ok(Base { socket, member, shared, max_payload })
+        Ok(Base { stream, socket, member, shared, max_payload })
     }
 
     fn shared_socket(&self, ip: IpAddr, fragment: &str) -> io::Result<Arc<Socket>> {

@@ -12,6 +12,9 @@ pub enum AgentError {
     /// The system does not tell the addresses of this machine.
     #[error("the addresses of this machine can not be listed: {0}")]
     Interfaces(#[source] io::Error),
+    /// The first stream lives as long as its agent.
+    #[error("the first stream of an agent can not be removed: close the agent")]
+    FirstStream,
     /// The agent was made outside of a tokio runtime.
     #[error("an agent has to be made inside a tokio runtime")]
     NoRuntime,

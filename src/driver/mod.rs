@@ -16,6 +16,7 @@ mod events;
 mod interfaces;
 mod receive;
 mod resolve;
+mod restart;
 mod router;
 mod socket;
 mod timer;

@@ -53,7 +53,8 @@ struct Routes {
 
 struct Member {
     base: BaseId,
-    fragment: Box<str>,
+    /// That of the last restart, and the one before.
+    fragments: [Option<Box<str>>; 2],
     /// STUN servers, which need not send FINGERPRINT.
     servers: Vec<SocketAddr>,
     sent: VecDeque<TransactionId>,
@@ -106,7 +107,7 @@ impl Router {
         routes.next += 1;
         let member = Member {
             base,
-            fragment: fragment.into(),
+            fragments: [Some(fragment.into()), None],
             servers: Vec::new(),
             sent: VecDeque::new(),
             control,
@@ -120,12 +121,28 @@ impl Router {
     pub(crate) fn leave(&self, id: MemberId) {
         let mut routes = self.routes.write();
         let Some(member) = routes.members.remove(&id) else { return };
-        if routes.fragments.get(&member.fragment) == Some(&id) {
-            routes.fragments.remove(&member.fragment);
+        for fragment in member.fragments.iter().flatten() {
+            routes.forget_fragment(fragment, id);
         }
         routes.transactions.retain(|_, member| *member != id);
         routes.paths.retain(|_, path| path.member != id);
         self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// After a restart the peer addresses the member by another fragment, and
+    /// for a while by the one before too.
+    pub(crate) fn restarted(&self, id: MemberId, fragment: &str) {
+        let routes = &mut *self.routes.write();
+        let Some(member) = routes.members.get_mut(&id) else { return };
+        let [newest, before] = &mut member.fragments;
+        if newest.as_deref() == Some(fragment) {
+            return;
+        }
+        let oldest = std::mem::replace(before, newest.replace(fragment.into()));
+        routes.fragments.insert(fragment.into(), id);
+        if let Some(oldest) = oldest {
+            routes.forget_fragment(&oldest, id);
+        }
     }
 
     /// Whether the fragment is in use: two bases of one stream on one socket
@@ -257,6 +274,12 @@ fn is_data(glued: &Glued<'_>) -> bool {
 }
 
 impl Routes {
+    fn forget_fragment(&mut self, fragment: &str, id: MemberId) {
+        if self.fragments.get(fragment) == Some(&id) {
+            self.fragments.remove(fragment);
+        }
+    }
+
     fn member_for(&self, from: SocketAddr, bytes: &[u8]) -> Option<&Member> {
         if self.members.len() == 1 {
             return self.members.values().next();

@@ -169,16 +169,76 @@ fn bad_lines_are_answered_and_change_nothing() {
     assert_eq!(probe.next("stats")["state"], "new");
 }
 
+/// Reads on until credentials; what was printed before them.
+fn until_credentials(probe: &Probe) -> (Vec<Value>, String) {
+    let mut before = Vec::new();
+    loop {
+        let object = probe.object().expect("it goes on");
+        if object["type"] == "credentials" {
+            return (before, object.to_string());
+        }
+        before.push(object);
+    }
+}
+
+fn exchange(probes: &mut [Probe; 2], text: &str) {
+    let line = json!({"type": "send", "text": text}).to_string();
+    for side in 0..2 {
+        probes[side].write(&line);
+        assert_eq!(probes[1 - side].next("received")["text"], text);
+    }
+}
+
+/// Either side restarts; data flows before, meanwhile and afterwards.
 #[test]
-fn a_restart_is_not_supported_yet() {
+fn a_restart_is_answered_and_data_goes_on() {
+    let mut probes = connected(&[]);
+    probes.iter().for_each(|probe| drop(probe.until_state("completed")));
+    for round in 0..4 {
+        let (side, other) = (round % 2, 1 - round % 2);
+        exchange(&mut probes, "before");
+        probes[side].write(r#"{"type":"restart"}"#);
+        let (_, first) = until_credentials(&probes[side]);
+        exchange_meanwhile(&mut probes);
+        let [a, b] = &mut probes;
+        let (from, to) = if side == 0 { (&*a, b) } else { (&*b, a) };
+        to.write(&first);
+        signal(from, to);
+        let (_, answer) = until_credentials(&probes[other]);
+        let [a, b] = &mut probes;
+        let (from, to) = if other == 0 { (&*a, b) } else { (&*b, a) };
+        to.write(&answer);
+        signal(from, to);
+        for probe in &probes {
+            let states = probe.until_state("completed");
+            assert!(states.iter().all(|line| line["state"] != "failed"), "{states:?}");
+            let connected = |line: &Value| line["state"] == "connected";
+            assert!(states.iter().any(connected), "{states:?}");
+        }
+        exchange(&mut probes, "after");
+    }
+    close(probes);
+}
+
+/// The lines of a restart stand between, and are not read past.
+fn exchange_meanwhile(probes: &mut [Probe; 2]) {
+    for probe in probes {
+        probe.write(r#"{"type":"send","text":"meanwhile"}"#);
+    }
+}
+
+#[test]
+fn credentials_that_are_half_new_are_refused() {
     let (mut probe, _) = lonely(&[]);
-    assert_eq!(probe.error(r#"{"type":"restart"}"#)["code"], "not-supported");
-    let credentials = |ufrag: &str| {
-        json!({"type":"credentials","ufrag":ufrag,"pwd":"0123456789abcdefghijkl"}).to_string()
-    };
-    probe.write(&credentials("aaaa"));
-    probe.write(&credentials("aaaa"));
-    assert_eq!(probe.error(&credentials("bbbb"))["code"], "not-supported");
+    let credentials =
+        |ufrag: &str, pwd: &str| json!({"type":"credentials","ufrag":ufrag,"pwd":pwd}).to_string();
+    let pwd = "0123456789abcdefghijkl";
+    probe.write(&credentials("aaaa", pwd));
+    probe.write(&credentials("aaaa", pwd));
+    let error = probe.error(&credentials("bbbb", pwd));
+    assert_eq!((&error["code"], &error["field"]), (&json!("bad-input"), &json!("credentials")));
+    probe.write(&credentials("bbbb", "zyxwvutsrqponmlkjihgfedcba"));
+    assert_ne!(probe.next("credentials")["ufrag"], Value::Null);
 }
 
 #[test]

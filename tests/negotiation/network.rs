@@ -1,6 +1,6 @@
 //! A network of two agents that delays, and drops what it is told to.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -65,9 +65,21 @@ pub struct Sent {
 
 struct Side {
     core: Core,
+    addresses: Vec<IpAddr>,
     sockets: BTreeMap<BaseId, SocketAddr>,
+    /// Where application data goes, and where it is taken from.
+    send_path: Option<(BaseId, SocketAddr)>,
+    open: BTreeSet<(BaseId, SocketAddr)>,
+    data: Data,
     next_port: u16,
     events: Vec<(Time, Event)>,
+}
+
+/// Datagrams of the application.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Data {
+    pub sent: usize,
+    pub received: usize,
 }
 
 pub struct Pair {
@@ -95,10 +107,19 @@ impl Pair {
             for components in &streams {
                 core.add_stream(*components).unwrap();
             }
-            let addresses: Vec<_> = addresses.into_iter().map(local_address).collect();
-            core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
+            let known: Vec<_> = addresses.iter().copied().map(local_address).collect();
+            core.handle_input(Time::ZERO, Input::LocalAddresses(&known));
             at += 1;
-            Side { core, sockets: BTreeMap::new(), next_port: 5000, events: Vec::new() }
+            Side {
+                core,
+                addresses,
+                sockets: BTreeMap::new(),
+                send_path: None,
+                open: BTreeSet::new(),
+                data: Data::default(),
+                next_port: 5000,
+                events: Vec::new(),
+            }
         });
         let wire = BinaryHeap::new();
         let mut pair = Pair {
@@ -149,6 +170,46 @@ impl Pair {
         self.events(side).iter().find(|(_, e)| is(e)).map(|(t, _)| *t)
     }
 
+    pub fn data(&self, side: usize) -> Data {
+        self.sides[side].data
+    }
+
+    /// Sockets that are open.
+    pub fn sockets(&self, side: usize) -> Vec<SocketAddr> {
+        self.sides[side].sockets.values().copied().collect()
+    }
+
+    /// The application of `side` sends a datagram, if it may.
+    pub fn send_data(&mut self, side: usize) {
+        let entry = &mut self.sides[side];
+        let Some((base, to)) = entry.send_path else { return };
+        entry.data.sent += 1;
+        let from = entry.sockets[&base];
+        self.post(from, to, b"data".to_vec());
+    }
+
+    /// Both applications send a datagram every 5 ms, until `end`.
+    pub fn stream_until(&mut self, end: Time) {
+        while self.now < end {
+            self.send_data(0);
+            self.send_data(1);
+            self.run_until((self.now + Duration::from_millis(5)).min(end));
+        }
+    }
+
+    pub fn set_addresses(&mut self, side: usize, addresses: Vec<IpAddr>) {
+        self.sides[side].addresses = addresses;
+    }
+
+    fn post(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        if !self.is_cut && (self.passes)(from, to) {
+            self.number += 1;
+            let arrives = self.now + self.delay;
+            let packet = Packet { arrives, number: self.number, from, to, bytes };
+            self.wire.push(std::cmp::Reverse(packet));
+        }
+    }
+
     /// Gives each side the other's parameters and candidates, at once.
     pub fn signal_all(&mut self) {
         for side in 0..2 {
@@ -159,14 +220,19 @@ impl Pair {
     /// Gives `side` what the other side has to signal.
     pub fn signal(&mut self, side: usize) {
         self.signal_parameters(side);
-        let (now, other) = (self.now, 1 - side);
-        for stream in self.core(other).streams() {
-            for candidate in self.candidates(other, stream) {
-                self.core_mut(side).add_remote_candidate(stream, &candidate, now).unwrap();
-            }
-            self.core_mut(side).end_of_remote_candidates(stream, now).unwrap();
+        for stream in self.core(1 - side).streams() {
+            self.signal_candidates(side, stream);
         }
         self.pump();
+    }
+
+    /// Gives `side` the other side's candidates of a stream, and their end.
+    pub fn signal_candidates(&mut self, side: usize, stream: StreamId) {
+        let now = self.now;
+        for candidate in self.candidates(1 - side, stream) {
+            self.core_mut(side).add_remote_candidate(stream, &candidate, now).unwrap();
+        }
+        self.core_mut(side).end_of_remote_candidates(stream, now).unwrap();
     }
 
     /// Gives `side` the other side's parameters and no candidates.
@@ -181,8 +247,12 @@ impl Pair {
         self.pump();
     }
 
+    /// Those of the current session.
     pub fn candidates(&self, side: usize, of: StreamId) -> Vec<floe::candidate::Candidate> {
-        let events = self.events(side).iter();
+        let is_restart = |(_, event): &(Time, Event)| matches!(event, Event::Restarted { .. });
+        let events = self.events(side);
+        let begin = events.iter().rposition(is_restart).unwrap_or_default();
+        let events = events[begin..].iter();
         events
             .filter_map(|(_, e)| match e {
                 Event::Candidate { stream, candidate } if *stream == of => Some(candidate.clone()),
@@ -209,27 +279,40 @@ impl Pair {
                     side.sockets.insert(base, local);
                     side.core.handle_input(now, Input::Bound { base, local });
                 }
+                SocketOp::ListAddresses => {
+                    let known: Vec<_> = side.addresses.iter().copied().map(local_address).collect();
+                    side.core.handle_input(now, Input::LocalAddresses(&known));
+                }
+                SocketOp::Keep { .. } => {}
                 SocketOp::Close { base } => {
-                    side.sockets.remove(&base);
+                    side.sockets.remove(&base).expect("open sockets are closed, once");
+                    side.open.retain(|(open, _)| *open != base);
                 }
                 other => panic!("not expected here: {other:?}"),
             }
         }
-        let mut bytes = Vec::new();
+        let (mut bytes, mut posts) = (Vec::new(), Vec::new());
         while let Some(transmit) = side.core.poll_transmit(&mut bytes) {
             let from = side.sockets[&transmit.base];
             let to = transmit.to;
             self.trace.push(Sent { at: now, side: at, from, to, bytes: bytes.clone() });
-            if !self.is_cut && (self.passes)(from, to) {
-                self.number += 1;
-                let number = self.number;
-                let arrives = now + self.delay;
-                let packet = Packet { arrives, number, from, to, bytes: bytes.clone() };
-                self.wire.push(std::cmp::Reverse(packet));
-            }
+            posts.push((from, to, bytes.clone()));
         }
         while let Some(event) = side.core.poll_event() {
+            match &event {
+                Event::SendPath { path, .. } => side.send_path = *path,
+                Event::PathOpened { base, from, .. } => {
+                    side.open.insert((*base, *from));
+                }
+                Event::PathClosed { base, from } => {
+                    side.open.remove(&(*base, *from));
+                }
+                _ => {}
+            }
             side.events.push((now, event));
+        }
+        for (from, to, bytes) in posts {
+            self.post(from, to, bytes);
         }
     }
 
@@ -259,6 +342,10 @@ impl Pair {
                 let base = side.sockets.iter().find(|(_, a)| **a == packet.to).map(|(b, _)| *b);
                 if let Some(base) = base {
                     let (from, bytes) = (packet.from, &packet.bytes[..]);
+                    if !floe::stun::looks_like_stun(bytes) {
+                        side.data.received += usize::from(side.open.contains(&(base, from)));
+                        continue;
+                    }
                     side.core.handle_input(now, Input::Datagram { base, from, bytes });
                     self.drain(at);
                 }

@@ -153,6 +153,7 @@ impl Machine {
                     self.sockets.insert(base, Socket { end, stream, component });
                     self.core.handle_input(now, Input::Bound { base, local });
                 }
+                SocketOp::Keep { .. } => {}
                 SocketOp::Close { base } => {
                     self.sockets.remove(&base).expect("open sockets are closed, once");
                 }

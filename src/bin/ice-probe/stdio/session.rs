@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use floe::agent::{CommandError, Event, RemoteParameters, State};
+use floe::agent::{self, CommandError, Event, RemoteParameters, Sockets, State};
 use floe::candidate::ComponentId;
 use floe::driver::AgentError;
 use floe::{Agent, Connection};
 
 use super::lines::{Line, Writer};
-use super::signalling::{Credentials, Signalling, Trickled};
+use super::signalling::{Signalling, Trickled};
 use super::stats;
 use crate::args;
 use crate::eventlog::EventLog;
@@ -60,17 +60,21 @@ impl Session {
 
     /// Prints the first line and starts to gather.
     pub(crate) async fn start(&mut self) -> Result<(), AgentError> {
-        let credentials = self.agent.credentials();
+        let line = self.credentials_line(&self.agent.credentials());
+        self.print(&line).await;
+        self.agent.gather()
+    }
+
+    /// Our credentials, which candidates carry from now on.
+    fn credentials_line(&mut self, credentials: &agent::Credentials) -> Output {
         self.ufrag = credentials.ufrag.to_string();
-        let line = Output::Credentials {
+        Output::Credentials {
             ufrag: self.ufrag.clone(),
             pwd: credentials.pwd.to_string(),
             options: OPTIONS.to_vec(),
             pacing: u64::try_from(self.agent.pacing().as_millis()).unwrap_or(u64::MAX),
             lite: false,
-        };
-        self.print(&line).await;
-        self.agent.gather()
+        }
     }
 
     /// What the session has shown so far.
@@ -109,7 +113,7 @@ impl Session {
             }
             Ok(Input::Remote { ufrag, remote }) => self.trickled(ufrag.as_deref(), remote),
             Ok(Input::Send { component, payload }) => self.send(component, &payload).await,
-            Ok(Input::Restart) => Some(restart_is_missing()),
+            Ok(Input::Restart) => self.restart(),
             Ok(Input::Stats) => Some(stats::line(&self.agent)),
             Ok(Input::Ignored) => None,
             Err(bad) => Some(bad.answer()),
@@ -122,22 +126,17 @@ impl Session {
     }
 
     fn credentials(&mut self, parameters: RemoteParameters) -> Vec<Output> {
-        match self.signalling.credentials(&parameters) {
-            Credentials::First(kept) => {
-                if let Err(error) = self.agent.set_remote(parameters) {
-                    return vec![BadLine::refused("credentials", error.to_string()).answer()];
-                }
-                kept.into_iter().filter_map(|remote| self.remote(remote)).collect()
-            }
-            Credentials::Restart => vec![restart_is_missing()],
-            Credentials::Same => Vec::new(),
+        if let Err(error) = self.agent.set_remote(parameters.clone()) {
+            return vec![BadLine::refused("credentials", error.to_string()).answer()];
         }
+        let kept = self.signalling.credentials(&parameters);
+        kept.into_iter().filter_map(|remote| self.remote(remote)).collect()
     }
 
     fn trickled(&mut self, ufrag: Option<&str>, remote: Remote) -> Option<Output> {
         match self.signalling.trickled(ufrag, remote) {
             Trickled::Now(remote) => self.remote(remote),
-            Trickled::Kept => None,
+            Trickled::Kept | Trickled::Old => None,
             Trickled::TooMany => {
                 Some(Output::error("refused", "too many candidates wait for their credentials"))
             }
@@ -165,6 +164,11 @@ impl Session {
             }
             Err(error) => Some(Output::error("refused", error.to_string())),
         }
+    }
+
+    fn restart(&self) -> Option<Output> {
+        let result = self.agent.restart(Sockets::Keep);
+        result.err().map(|error| Output::error("refused", error.to_string()))
     }
 
     async fn send(&self, component: ComponentId, payload: &[u8]) -> Option<Output> {
@@ -198,6 +202,7 @@ impl Session {
             Event::Candidate { candidate, .. } => {
                 Output::Candidate { candidate: candidate.to_string(), ufrag: self.ufrag.clone() }
             }
+            Event::Restarted { credentials, .. } => self.credentials_line(&credentials),
             Event::EndOfCandidates { .. } => Output::EndOfCandidates { ufrag: self.ufrag.clone() },
             Event::CandidateError { uri, code, text, .. } => {
                 Output::CandidateError { url: uri.into(), code, text: text.into() }
@@ -239,8 +244,4 @@ impl Session {
         self.write_log();
         self.writer.finish().await;
     }
-}
-
-fn restart_is_missing() -> Output {
-    Output::error("not-supported", "an ICE restart is not supported yet")
 }

@@ -1,9 +1,14 @@
 //! What the peer's signalling said, sorted by generation: candidates may
 //! arrive before the credentials that they belong to.
 
+use std::collections::VecDeque;
+
 use floe::agent::RemoteParameters;
 
 use crate::jsonl::Remote;
+
+/// How many generations that are over are told from those to come.
+const MAX_OLD: usize = 16;
 
 /// How many lines are kept for credentials that have not come.
 const MAX_KEPT: usize = 512;
@@ -12,18 +17,9 @@ const MAX_KEPT: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Signalling {
     current: Option<RemoteParameters>,
+    /// Fragments of generations that are over, the last ones.
+    old: VecDeque<Box<str>>,
     kept: Vec<(Option<Box<str>>, Remote)>,
-}
-
-/// What new credentials mean.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Credentials {
-    /// The first ones: give them to the agent, then what was kept for them.
-    First(Vec<Remote>),
-    /// The current ones once more: nothing to do.
-    Same,
-    /// Others: the peer restarts. Nothing has changed.
-    Restart,
 }
 
 /// What is to be done with a line that the peer trickled.
@@ -33,21 +29,28 @@ pub(crate) enum Trickled {
     Now(Remote),
     /// It waits for its credentials.
     Kept,
+    /// It belongs to a generation that is over.
+    Old,
     /// Too many lines are waiting.
     TooMany,
 }
 
 impl Signalling {
-    /// The peer's credentials came.
-    pub(crate) fn credentials(&mut self, parameters: &RemoteParameters) -> Credentials {
-        match &self.current {
-            None => {
-                self.current = Some(parameters.clone());
-                Credentials::First(self.release())
-            }
-            Some(current) if current.credentials == parameters.credentials => Credentials::Same,
-            Some(_) => Credentials::Restart,
+    /// The agent took the peer's credentials. Returns what was kept for them;
+    /// those of a generation that is over change nothing.
+    pub(crate) fn credentials(&mut self, parameters: &RemoteParameters) -> Vec<Remote> {
+        let credentials = &parameters.credentials;
+        let current = self.current.as_ref().map(|current| &current.credentials);
+        if current == Some(credentials) || self.old.contains(&credentials.ufrag) {
+            return Vec::new();
         }
+        if let Some(before) = self.current.replace(parameters.clone()) {
+            self.old.push_back(before.credentials.ufrag);
+        }
+        if self.old.len() > MAX_OLD {
+            self.old.pop_front();
+        }
+        self.release()
     }
 
     /// The peer trickled `remote` for the generation `ufrag`.
@@ -56,6 +59,7 @@ impl Signalling {
         match (ufrag, current) {
             (Some(ufrag), Some(current)) if ufrag == current => Trickled::Now(remote),
             (None, Some(_)) => Trickled::Now(remote),
+            (Some(ufrag), _) if self.old.iter().any(|old| **old == *ufrag) => Trickled::Old,
             _ if self.kept.len() >= MAX_KEPT => Trickled::TooMany,
             _ => {
                 self.kept.push((ufrag.map(Into::into), remote));
@@ -93,9 +97,21 @@ mod tests {
         assert_eq!(signalling.trickled(None, candidate(3)), Trickled::Kept);
         assert_eq!(signalling.trickled(Some("aaaa"), Remote::End), Trickled::Kept);
         let released = vec![candidate(1), candidate(3), Remote::End];
-        assert_eq!(signalling.credentials(&parameters("aaaa")), Credentials::First(released));
-        assert_eq!(signalling.credentials(&parameters("aaaa")), Credentials::Same);
-        assert_eq!(signalling.credentials(&parameters("bbbb")), Credentials::Restart);
+        assert_eq!(signalling.credentials(&parameters("aaaa")), released);
+        assert_eq!(signalling.credentials(&parameters("aaaa")), []);
+        let released = vec![candidate(2)];
+        assert_eq!(signalling.credentials(&parameters("bbbb")), released);
+    }
+
+    #[test]
+    fn a_generation_that_is_over_is_ignored() {
+        let mut signalling = Signalling::default();
+        signalling.credentials(&parameters("aaaa"));
+        signalling.credentials(&parameters("bbbb"));
+        assert_eq!(signalling.trickled(Some("aaaa"), candidate(1)), Trickled::Old);
+        assert_eq!(signalling.credentials(&parameters("aaaa")), []);
+        assert_eq!(signalling.trickled(Some("bbbb"), candidate(1)), Trickled::Now(candidate(1)));
+        assert_eq!(signalling.trickled(Some("cccc"), candidate(1)), Trickled::Kept);
     }
 
     #[test]
@@ -114,8 +130,7 @@ mod tests {
             assert_eq!(signalling.trickled(None, candidate(1)), Trickled::Kept);
         }
         assert_eq!(signalling.trickled(None, candidate(1)), Trickled::TooMany);
-        assert!(matches!(signalling.credentials(&parameters("aaaa")), Credentials::First(kept)
-            if kept.len() == MAX_KEPT));
+        assert_eq!(signalling.credentials(&parameters("aaaa")).len(), MAX_KEPT);
         assert_eq!(signalling.trickled(Some("cccc"), candidate(1)), Trickled::Kept);
     }
 }

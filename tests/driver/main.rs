@@ -2,6 +2,9 @@
 
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used)]
+
+mod restart;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -137,6 +140,7 @@ async fn streams_are_apart() {
     for streams in [&first, &second] {
         for at in 0..2 {
             let credentials = streams[1 - at].credentials();
+            let credentials = credentials.unwrap();
             let remote = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
             streams[at].set_remote(remote).unwrap();
         }

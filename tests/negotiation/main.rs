@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(unreachable_pub)]
-#[path = "negotiation/network.rs"]
 mod network;
+mod restart;
 
 use std::time::Duration;
 

@@ -1,0 +1,178 @@
+//! ICE restarts (RFC 8445 §9): a stream gets a new session, while the pairs
+//! of the one before carry its data until new ones are selected; and what a
+//! concluded session frees (§8.3.1).
+
+use std::time::Duration;
+
+use crate::agent::stream::{Session, Stream};
+use crate::agent::{CommandError, Core, Credentials, Event, SocketOp, StreamId};
+use crate::candidate::ComponentId;
+use crate::check::ListState;
+use crate::timer::Time;
+
+/// RFC 8445 §8.3.1: candidates that were not selected are heard this much
+/// longer, since the peer may learn of the selection later than we do.
+const FREE_AFTER: Duration = Duration::from_secs(3);
+
+/// What a restart does with the sockets that a stream has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sockets {
+    /// They serve the new session too; addresses that have none get one.
+    #[default]
+    Keep,
+    /// Every address gets a new one: other ports, and other bindings of the
+    /// NATs on the way.
+    Rebind,
+}
+
+impl Core {
+    /// Restarts ICE for a stream: new credentials, which are to be signalled,
+    /// and new candidates. Data goes on over the pairs that carry it until new
+    /// ones are selected. The peer's new parameters and candidates are given
+    /// as before.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
+    pub fn restart(
+        &mut self,
+        stream: StreamId,
+        sockets: Sockets,
+        now: Time,
+    ) -> Result<Credentials, CommandError> {
+        self.must_be_open()?;
+        self.stream_mut(stream)?;
+        let credentials = self.begin_session(stream, sockets, now)?;
+        self.advance(now);
+        Ok(credentials)
+    }
+
+    /// Replaces the current session of a stream by a new one.
+    pub(super) fn begin_session(
+        &mut self,
+        id: StreamId,
+        sockets: Sockets,
+        now: Time,
+    ) -> Result<Credentials, CommandError> {
+        // Notices name pairs that are about to go.
+        self.report(now);
+        let components = self.stream_mut(id)?.components;
+        let list = self.checks.add_stream(components);
+        let mut session = self.new_session(list);
+        session.gathering.sockets = sockets;
+        let credentials = session.local.clone();
+        let stream = self.stream_mut(id)?;
+        let mut old = std::mem::replace(&mut stream.current, session);
+        stream.restarted = true;
+        stream.free_at = None;
+        old.gathering.close();
+        let previous = stream.previous.take();
+        let keeps_previous = previous.as_deref().is_some_and(|p| self.carries_data(p))
+            && self.checks.list_state(old.list) != Some(ListState::Completed);
+        let (kept, dropped) = match previous {
+            Some(previous) if keeps_previous => (Some(*previous), Some(old.list)),
+            previous if self.carries_data(&old) => {
+                self.checks.retire(old.list);
+                (Some(old), previous.map(|p| p.list))
+            }
+            previous => {
+                self.drop_session(old.list, now);
+                (None, previous.map(|p| p.list))
+            }
+        };
+        dropped.into_iter().for_each(|list| self.drop_session(list, now));
+        self.stream_mut(id)?.previous = kept.map(Box::new);
+        if self.has_begun {
+            self.socket_ops.push_back(SocketOp::ListAddresses);
+        }
+        self.events.push_back(Event::Restarted { stream: id, credentials: credentials.clone() });
+        self.reported.reopen();
+        self.update_paths(id, now);
+        Ok(credentials)
+    }
+
+    pub(super) fn new_session(&mut self, list: u16) -> Session {
+        let sessions = self.streams.iter().flat_map(Stream::sessions);
+        let taken: Vec<Box<str>> = sessions.map(|session| session.local.ufrag.clone()).collect();
+        Session::new(list, &self.config, &mut self.rng, &taken)
+    }
+
+    /// Whether data of the stream can go over pairs of this session.
+    fn carries_data(&self, session: &Session) -> bool {
+        self.checks.components(session.list).iter().any(|component| component.send.is_some())
+    }
+
+    /// Forgets a session that belongs to no stream any more.
+    pub(super) fn drop_session(&mut self, list: u16, now: Time) {
+        self.outgoing.retain(|outgoing| outgoing.what.list() != Some(list));
+        self.vacate(list, now);
+        self.checks.remove_stream(list);
+    }
+
+    /// The current session of a stream has concluded.
+    pub(super) fn concluded(&mut self, list: u16, now: Time) {
+        let stream = self.streams.iter_mut().find(|stream| stream.current.list == list);
+        if let Some(stream) = stream {
+            stream.free_at = Some(now + FREE_AFTER);
+        }
+    }
+
+    pub(super) fn next_free(&self) -> Option<Time> {
+        self.streams.iter().filter_map(|stream| stream.free_at).min()
+    }
+
+    /// Frees what concluded sessions do not need any more: the session before
+    /// the restart, and sockets that no selected pair uses.
+    pub(super) fn free(&mut self, now: Time) {
+        while let Some(stream) =
+            self.streams.iter_mut().find(|s| s.free_at.is_some_and(|at| at <= now))
+        {
+            stream.free_at = None;
+            let (id, list) = (stream.id, stream.current.list);
+            let previous = stream.previous.take();
+            // Notices name pairs that are about to go.
+            self.report(now);
+            if let Some(previous) = previous {
+                self.drop_session(previous.list, now);
+            }
+            self.close_unselected(id, list, now);
+        }
+    }
+
+    fn close_unselected(&mut self, id: StreamId, list: u16, now: Time) {
+        if self.checks.list_state(list) != Some(ListState::Completed) {
+            return;
+        }
+        let components = self.checks.components(list);
+        let selected: Vec<u32> = components
+            .iter()
+            .filter_map(|component| component.selected)
+            .map(|pair| self.checks.local(list, self.checks.pair(pair).local).base)
+            .collect();
+        let of_stream = self.bases.iter().filter(|base| base.stream == id);
+        let unused: Vec<_> =
+            of_stream.map(|base| base.id).filter(|base| !selected.contains(&base.0)).collect();
+        unused.into_iter().for_each(|base| self.close_base(base, now));
+    }
+
+    /// Removes a stream: its sockets are given back, and nothing of it is
+    /// sent or received any more. Its number is not used again.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
+    pub fn remove_stream(&mut self, stream: StreamId, now: Time) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        self.stream_mut(stream)?;
+        self.report(now);
+        for (number, path) in (1..).zip(self.stream_mut(stream)?.paths.clone()) {
+            if let (Some(component), Some(_)) = (ComponentId::new(number), path) {
+                self.events.push_back(Event::SendPath { stream, component, path: None });
+            }
+        }
+        let lists: Vec<u16> = self.stream_mut(stream)?.sessions().map(|s| s.list).collect();
+        self.streams.retain(|entry| entry.id != stream);
+        lists.into_iter().for_each(|list| self.drop_session(list, now));
+        self.reported.reopen();
+        self.advance(now);
+        Ok(())
+    }
+}

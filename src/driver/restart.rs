@@ -1,0 +1,61 @@
+//! ICE restarts, and streams that come and go during a session.
+
+use super::clock;
+use super::drive::{Machine, Shared};
+use super::error::AgentError;
+use super::interfaces;
+use crate::agent::{BaseId, Credentials, Input, Sockets, StreamId};
+
+impl Machine {
+    /// A socket serves the session of a restart too: the peer will address it
+    /// by the new fragment.
+    pub(super) fn keep(&self, base: BaseId) {
+        let Some(base) = self.bases.get(&base) else { return };
+        if let Some(credentials) = self.core.local_credentials(base.stream) {
+            base.socket.router().restarted(base.member, &credentials.ufrag);
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn restart(
+        &self,
+        stream: StreamId,
+        sockets: Sockets,
+    ) -> Result<Credentials, AgentError> {
+        self.command(|machine| Ok(machine.core.restart(stream, sockets, clock::now())?))
+    }
+
+    pub(super) fn restart_all(&self, sockets: Sockets) -> Result<(), AgentError> {
+        self.command(|machine| {
+            for stream in machine.core.streams() {
+                machine.core.restart(stream, sockets, clock::now())?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn remove_stream(&self, stream: StreamId) -> Result<(), AgentError> {
+        self.command(|machine| {
+            machine.core.remove_stream(stream, clock::now())?;
+            machine.components.retain(|(owner, _), component| {
+                if *owner == stream {
+                    component.close();
+                }
+                *owner != stream
+            });
+            Ok(())
+        })
+    }
+
+    /// The core wants to know the addresses of this machine. Where the system
+    /// does not tell, those are taken that it told before.
+    pub(super) fn list_addresses(&self, machine: &mut Machine) {
+        match interfaces::filtered_addresses(&self.filter) {
+            Ok(addresses) => machine.addresses = addresses,
+            Err(error) => tracing::warn!(%error, "the addresses of this machine are not told"),
+        }
+        let Machine { core, addresses, .. } = machine;
+        core.handle_input(clock::now(), Input::LocalAddresses(addresses));
+    }
+}
