@@ -36,6 +36,12 @@ pub struct Config {
     pub max_remote_candidates: usize,
     /// How long gathering waits for STUN servers before it ends without them.
     pub gather_timeout: Duration,
+    /// Be a lite agent (RFC 8445 §2.5): host candidates only, one of each
+    /// address family, checks are answered and none sent. For servers with a
+    /// public address; towards a full peer it is controlled, whatever `role`
+    /// says. Between two lite agents no check passes at all: data then goes to
+    /// an address that has proved nothing. Default false.
+    pub lite: bool,
     /// Which valid pair the controlling agent nominates, and when.
     pub nomination: Arc<dyn NominationPolicy>,
     /// Gather loopback addresses too (and accept loopback remotes).
@@ -62,6 +68,7 @@ impl Config {
             max_pairs: 100,
             max_remote_candidates: 256,
             gather_timeout: Duration::from_secs(5),
+            lite: false,
             nomination: Arc::new(crate::check::Fast::default()),
             include_loopback: false,
             gather_host: true,

@@ -69,7 +69,10 @@ impl Core {
             found: MAX_FOUND,
         };
         let policy = config.nomination.clone();
-        let checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
+        let mut checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
+        if config.lite {
+            checks.set_lite();
+        }
         Core {
             gather_pace: GatherPace::default(),
             kept: Vec::new(),
@@ -200,9 +203,12 @@ impl Core {
         session.remote = Some(Remote { credentials: parameters.credentials, key });
         let early = std::mem::take(&mut session.early);
         let list = session.list;
-        if parameters.lite {
-            // RFC 8445 §6.1.1: a full agent controls a lite one.
-            self.switch_role(Role::Controlling);
+        // RFC 8445 §6.1.1: a full agent controls a lite one.
+        match (self.config.lite, parameters.lite) {
+            (false, true) => self.switch_role(Role::Controlling),
+            (true, false) => self.switch_role(Role::Controlled),
+            (true, true) => self.checks.set_both_lite(list),
+            (false, false) => {}
         }
         self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
         self.checks.start_patience(now + PATIENCE);

@@ -16,7 +16,7 @@ use crate::candidate::{
 };
 use crate::check::{Local, LocalId, Path};
 use crate::gather::{Gatherer, Handled, Outcome};
-use crate::net::{self, Protocol};
+use crate::net::{self, Family, Protocol};
 use crate::stun::{Message, TransactionId};
 use crate::timer::Time;
 
@@ -48,7 +48,11 @@ pub(super) struct GatherPace {
 
 impl Gathering {
     pub(super) fn new(config: &Config) -> Self {
-        let servers = if config.gather_server_reflexive { config.stun_servers.len() } else { 0 };
+        let servers = if config.gather_server_reflexive && !config.lite {
+            config.stun_servers.len()
+        } else {
+            0
+        };
         let gatherer = (servers > 0)
             .then(|| Box::new(Gatherer::new(servers, config.gather_timeout, config.pacing)));
         Gathering {
@@ -91,7 +95,17 @@ impl Core {
             ipv4: self.config.ipv4,
             ipv6: self.config.ipv6,
         };
-        let addresses = qualify(addresses, &rules);
+        let mut addresses = qualify(addresses, &rules);
+        if self.config.lite {
+            // RFC 8445 §5.2: no check could tell which of several works.
+            let mut families = Vec::new();
+            addresses.retain(|ranked| {
+                let family = Family::of(ranked.address.ip);
+                let first = !families.contains(&family);
+                families.push(family);
+                first
+            });
+        }
         for (_, list) in &lists {
             self.ask_resolver(*list);
             let bases = addresses.len() * self.checks.components(*list).len();

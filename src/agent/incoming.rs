@@ -131,6 +131,10 @@ impl Core {
 
     /// RFC 8445 §7.3.1.1. False where the peer has to switch.
     fn settle_role(&mut self, message: &Message<'_>) -> bool {
+        if self.config.lite {
+            // Only full agents repair conflicts.
+            return true;
+        }
         let ours = self.checks.tie_breaker();
         match (self.checks.role(), message.ice_controlling(), message.ice_controlled()) {
             (Role::Controlling, Some(theirs), _) => {

@@ -157,7 +157,10 @@ impl Core {
         let component = |list| self.checks.components(list).get(at);
         let current = component(stream.current.list);
         let before = stream.previous.as_ref().and_then(|p| component(p.list)).and_then(|c| c.send);
-        let pair = match current {
+        // RFC 8445 §12.1.1.
+        let may_send = !self.config.lite
+            || self.checks.components(stream.current.list).iter().all(|c| c.send.is_some());
+        let pair = match current.filter(|_| may_send) {
             Some(current) if current.selected.is_some() => current.send,
             Some(current) => before.or(current.send),
             None => before,

@@ -16,6 +16,9 @@ const MIN_INTERVAL: Duration = Duration::from_secs(4);
 const MAX_INTERVAL: Duration = Duration::from_secs(6);
 /// RFC 7675 §5.1: without an answer, consent ends after 30 seconds.
 pub(super) const EXPIRY: Duration = Duration::from_secs(30);
+/// A lite agent asks for no consent (RFC 7675 §4); what the peer's checks
+/// show expires all the same.
+const NEVER: Time = Time::from_nanos(u64::MAX);
 /// STUN error 403, Forbidden.
 const FORBIDDEN: u16 = 403;
 /// As many checks as fit in 30 seconds may still be answered.
@@ -86,7 +89,11 @@ impl Checks {
     ) {
         let consent = pair.and_then(|pair| {
             let confirmed = self.pair(pair).confirmed?;
-            Some(Box::new(Consent::given(pair, confirmed)))
+            let mut consent = Consent::given(pair, confirmed);
+            if self.lite {
+                consent.next = Some(NEVER);
+            }
+            Some(Box::new(consent))
         });
         if let Some(component) = self.lists[usize::from(stream)].component(component) {
             component.consent = consent;

@@ -181,6 +181,9 @@ impl Checks {
     }
 
     fn pair_remote(&mut self, stream: u16, remote: RemoteId) {
+        if self.lite {
+            return;
+        }
         let list = &self.lists[usize::from(stream)];
         let locals: Vec<LocalId> = (0..list.locals.len())
             .map(|i| LocalId(i as u16))
@@ -201,7 +204,7 @@ impl Checks {
         let list = &self.lists[usize::from(stream)];
         let component = list.local(local).local.component;
         let concluded = list.components.iter().any(|c| c.id == component && c.selected.is_some());
-        if concluded || list.state != ListState::Running {
+        if self.lite || concluded || list.state != ListState::Running {
             return;
         }
         let remotes = self.lists[usize::from(stream)].remotes.len();
@@ -217,7 +220,7 @@ impl Checks {
 
     /// §6.1.2.2: same component, same family, and what reaches only a link or
     /// only this machine with its like.
-    fn may_pair(&self, stream: u16, local: LocalId, remote: RemoteId) -> bool {
+    pub(super) fn may_pair(&self, stream: u16, local: LocalId, remote: RemoteId) -> bool {
         let list = &self.lists[usize::from(stream)];
         let (local, remote) = (list.local(local), list.remote(remote));
         let (ours, theirs) = (local.local.address.ip(), remote.remote.address.ip());

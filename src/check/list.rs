@@ -95,6 +95,8 @@ pub(super) struct List {
     pub(super) started: bool,
     /// A restart gave the stream another list.
     pub(super) retired: bool,
+    /// Neither side sends checks.
+    pub(super) both_lite: bool,
     /// When a list without a valid pair is given up, whatever is pending.
     pub(super) decide_by: Option<Time>,
     /// No more local candidates will come.
@@ -121,6 +123,7 @@ impl List {
             triggered: VecDeque::new(),
             started: false,
             retired: false,
+            both_lite: false,
             decide_by: None,
             local_done: false,
             remote_done: false,

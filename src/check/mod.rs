@@ -14,6 +14,7 @@ mod flight;
 mod form;
 mod groups;
 mod list;
+mod lite;
 mod nominate;
 mod notice;
 mod pair;

@@ -156,7 +156,7 @@ impl Checks {
         for component in self.lists.iter_mut().flat_map(|l| &mut l.components) {
             component.reconsider = None;
         }
-        if self.role != Role::Controlling {
+        if self.role != Role::Controlling || self.lite {
             return;
         }
         for stream in 0..self.lists.len() {

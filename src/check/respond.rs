@@ -176,6 +176,10 @@ impl Checks {
         use_candidate: bool,
         now: Time,
     ) -> Result<(), Refused> {
+        if self.lite {
+            self.lite_checked(pair, use_candidate, now);
+            return Ok(());
+        }
         let use_candidate = use_candidate && self.role == Role::Controlled;
         let concluded = match self.component_of(pair).and_then(|c| c.selected) {
             Some(selected) => {
@@ -254,7 +258,7 @@ impl Checks {
     }
 
     /// Puts a pair that was taken off its list back on it.
-    fn relist(&mut self, pair: PairId) {
+    pub(super) fn relist(&mut self, pair: PairId) {
         let (local, remote) = (self.pair(pair).local, self.pair(pair).remote);
         self.pair_mut(pair).flags.ranked = false;
         let list = self.list_of(pair);

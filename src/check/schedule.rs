@@ -17,6 +17,7 @@ impl Checks {
         self.expire_flights(now);
         self.advance_consent(now, rng);
         self.consider_nominations(now);
+        self.select_between_lite(now);
         self.conclude(now);
         self.start_next(now, pacer, rng);
         self.release();
@@ -93,6 +94,9 @@ impl Checks {
     /// Whether any list has a pair to check; thaws Frozen pairs where none
     /// else is left (§6.1.4.2 step 2).
     fn has_work(&mut self) -> bool {
+        if self.lite {
+            return false;
+        }
         let running = self.lists.iter().filter(|l| l.started && l.state == ListState::Running);
         let triggered = self.lists.iter().any(|l| l.started && !l.triggered.is_empty());
         if triggered || (self.waiting > 0 && running.clone().any(|l| !l.unstarted.is_empty())) {

@@ -32,6 +32,8 @@ pub struct Limits {
 pub struct Checks {
     pub(super) role: Role,
     pub(super) tie_breaker: u64,
+    /// This agent sends no checks.
+    pub(super) lite: bool,
     pub(super) ta: Duration,
     pub(super) limits: Limits,
     pub(super) policy: Arc<dyn NominationPolicy>,
@@ -75,6 +77,7 @@ impl Checks {
         Checks {
             role,
             tie_breaker,
+            lite: false,
             ta,
             limits,
             policy,

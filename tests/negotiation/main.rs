@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod lite;
 #[allow(unreachable_pub)]
 mod network;
 mod restart;

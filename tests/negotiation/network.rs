@@ -65,6 +65,7 @@ pub struct Sent {
 
 struct Side {
     core: Core,
+    lite: bool,
     addresses: Vec<IpAddr>,
     sockets: BTreeMap<BaseId, SocketAddr>,
     /// Where application data goes, and where it is taken from.
@@ -102,6 +103,7 @@ impl Pair {
         let sides = addresses.map(|addresses| {
             let mut config = Config::new(roles[at]);
             configure(at, &mut config);
+            let lite = config.lite;
             let seed = Seed::from_number(seed * 2 + at as u64);
             let mut core = Core::new(config, &seed, Pacer::new());
             for components in &streams {
@@ -112,6 +114,7 @@ impl Pair {
             at += 1;
             Side {
                 core,
+                lite,
                 addresses,
                 sockets: BTreeMap::new(),
                 send_path: None,
@@ -242,6 +245,7 @@ impl Pair {
             let credentials = self.core(other).local_credentials(stream).unwrap().clone();
             let mut remote = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
             remote.pacing = Duration::from_millis(5);
+            remote.lite = self.sides[other].lite;
             self.core_mut(side).set_remote_parameters(stream, remote, now).unwrap();
         }
         self.pump();
