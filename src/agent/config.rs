@@ -44,6 +44,10 @@ pub struct Config {
     pub lite: bool,
     /// Which valid pair the controlling agent nominates, and when.
     pub nomination: Arc<dyn NominationPolicy>,
+    /// List the option `renomination` (draft-thatcher-ice-renomination). Where
+    /// the peer lists it too, up to two valid pairs stand by beside each
+    /// selected one, and the policy may move the stream to them. Default true.
+    pub renomination: bool,
     /// Gather loopback addresses too (and accept loopback remotes).
     pub include_loopback: bool,
     /// Candidate types to gather and signal.
@@ -70,6 +74,7 @@ impl Config {
             gather_timeout: Duration::from_secs(5),
             lite: false,
             nomination: Arc::new(crate::check::Fast::default()),
+            renomination: true,
             include_loopback: false,
             gather_host: true,
             gather_server_reflexive: true,

@@ -15,7 +15,7 @@ use crate::agent::{
     LogRecord, RemoteParameters, SocketOp, Sockets, State, StateReason, StreamId,
 };
 use crate::candidate::{Candidate, Foundations, Host, Kind, is_mdns_name};
-use crate::check::{Checks, Limits, PeerRequest, Refused, Role};
+use crate::check::{Checks, Limits, PairId, PeerRequest, Refused, Role};
 use crate::net::{self, Protocol};
 use crate::rng::{Rng, Seed};
 use crate::timer::{Pacer, Reason, Time};
@@ -133,6 +133,30 @@ impl Core {
         streams.into_iter()
     }
 
+    /// What we can do, in the words of `ice-options` (RFC 8839 §5.6), to be
+    /// signalled with the credentials.
+    pub fn options(&self) -> Vec<&'static str> {
+        let mut options = vec!["ice2", "trickle"];
+        if self.config.renomination && !self.config.lite {
+            options.push(RENOMINATION);
+        }
+        options
+    }
+
+    /// Nominates a valid pair, by the application's choice: before a pair of
+    /// its component is selected, or, where both sides list the option
+    /// `renomination`, at any time. [`Event::Selected`] tells when the peer has
+    /// answered.
+    ///
+    /// # Errors
+    /// [`CommandError::NotNominated`], [`CommandError::Closed`].
+    pub fn nominate(&mut self, pair: PairId, now: Time) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        self.checks.nominate(pair).map_err(CommandError::NotNominated)?;
+        self.advance(now);
+        Ok(())
+    }
+
     /// The role; a conflict may have changed it.
     pub fn role(&self) -> Role {
         self.checks.role()
@@ -210,6 +234,12 @@ impl Core {
             (true, true) => self.checks.set_both_lite(list),
             (false, false) => {}
         }
+        let both_list = |option| {
+            self.options().contains(&option) && parameters.options.iter().any(|o| **o == *option)
+        };
+        if both_list(RENOMINATION) {
+            self.checks.allow_renomination(list);
+        }
         self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
         self.checks.start_patience(now + PATIENCE);
         self.checks.decide_by(list, now + DECISION);
@@ -220,6 +250,7 @@ impl Core {
                 from: check.from,
                 priority: check.priority,
                 use_candidate: check.use_candidate,
+                nomination: check.nomination,
             };
             if self.checks.peer_checked(list, &request, now).is_err() {
                 self.drop_now(DropReason::Limit, Some(check.from), now);
@@ -469,6 +500,9 @@ pub(super) fn next<T>(queue: &mut VecDeque<T>, at_rest: bool) -> Option<T> {
     }
     queue.pop_front()
 }
+
+/// The option of draft-thatcher-ice-renomination.
+const RENOMINATION: &str = "renomination";
 
 /// A peer that asks for more than this would stop us from checking at all.
 const MAX_PACING: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::agent::StreamId;
-use crate::check::Refused;
+use crate::check::{NotNominated, Refused};
 
 /// Why a command was refused. The session is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,6 +42,9 @@ pub enum CommandError {
     /// RFC 8839 §5.1 wants.
     #[error("the candidate was ignored: {0}")]
     Ignored(&'static str),
+    /// The pair cannot be nominated.
+    #[error("the pair cannot be nominated: {0}")]
+    NotNominated(NotNominated),
     /// The agent is closed.
     #[error("the agent is closed")]
     Closed,

@@ -14,6 +14,9 @@ use crate::timer::Time;
 /// Checks that are kept until the peer's parameters come.
 const MAX_EARLY: usize = 32;
 
+/// The number in NOMINATION (draft-thatcher-ice-renomination §4).
+const NOMINATION_BITS: u32 = 0x00ff_ffff;
+
 /// Where a check arrived.
 #[derive(Clone, Copy)]
 struct Arrival {
@@ -83,7 +86,10 @@ impl Core {
         let Arrival { base, from, now, .. } = arrival;
         let use_candidate = message.use_candidate();
         self.log.add(now, || Happened::CheckReceived { base, from, use_candidate });
-        let taken = self.take_check(arrival, priority, use_candidate);
+        let nomination = message.nomination().map(|number| number & NOMINATION_BITS);
+        let request =
+            PeerRequest { local: arrival.local, from, priority, use_candidate, nomination };
+        let taken = self.take_check(arrival, &request);
         if taken.is_err() && use_candidate {
             // §7.3.1.5: the peer must not take the pair for nominated.
             self.refuse(message, arrival, 400);
@@ -159,29 +165,25 @@ impl Core {
         self.forget_templates();
     }
 
-    fn take_check(
-        &mut self,
-        arrival: Arrival,
-        priority: u32,
-        use_candidate: bool,
-    ) -> Result<(), DropReason> {
+    fn take_check(&mut self, arrival: Arrival, request: &PeerRequest) -> Result<(), DropReason> {
         let Arrival { list, local, from, now, .. } = arrival;
         let session = self.streams.iter_mut().find_map(|stream| stream.session_mut(list));
         let entry = session.ok_or(DropReason::UnknownUsername)?;
         if entry.remote.is_some() {
-            let request = PeerRequest { local, from, priority, use_candidate };
-            let taken = self.checks.peer_checked(list, &request, now);
+            let taken = self.checks.peer_checked(list, request, now);
             return taken.map_err(|_| DropReason::Limit);
         }
+        let PeerRequest { priority, use_candidate, nomination, .. } = *request;
         let known = entry.early.iter_mut().find(|c| c.local == local && c.from == from);
         if let Some(known) = known {
             known.use_candidate |= use_candidate;
+            known.nomination = known.nomination.max(nomination);
             return Ok(());
         }
         if entry.early.len() == MAX_EARLY {
             return Err(DropReason::TooManyEarly);
         }
-        entry.early.push(EarlyCheck { local, from, priority, use_candidate });
+        entry.early.push(EarlyCheck { local, from, priority, use_candidate, nomination });
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Outgoing {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
     /// A check of ours, in the session with this check list.
-    Check { list: u16, role: Role, tie_breaker: u64, use_candidate: bool },
+    Check { list: u16, role: Role, tie_breaker: u64, use_candidate: bool, nomination: Option<u32> },
     /// The answer to a check.
     Success { list: u16 },
     /// An error answer: code, and up to this many unknown attributes.
@@ -63,8 +63,8 @@ impl Core {
         let list = pair.stream;
         let base = BaseId(self.checks.local(list, pair.local).base);
         let to = self.checks.remote(pair.stream, pair.remote).address;
-        let Start { role, tie_breaker, use_candidate, .. } = *start;
-        let what = What::Check { list, role, tie_breaker, use_candidate };
+        let Start { role, tie_breaker, use_candidate, nomination, .. } = *start;
+        let what = What::Check { list, role, tie_breaker, use_candidate, nomination };
         self.send(Outgoing { base, to, id: start.id, what });
     }
 
@@ -91,14 +91,14 @@ impl Core {
         self.open_base(base)?;
         let session = |list| self.streams.iter().find_map(|stream| stream.session(list));
         match what {
-            What::Check { list, role, tie_breaker, use_candidate } => {
+            What::Check { list, role, tie_breaker, use_candidate, nomination } => {
                 let key = &session(list)?.remote.as_ref()?.key;
                 let current =
                     (role, tie_breaker) == (self.checks.role(), self.checks.tie_breaker());
                 if !current {
                     // A retransmission from before a role switch.
                     let template = self.template(base, list, role, tie_breaker)?;
-                    template.write(id, use_candidate, None, key, out);
+                    template.write(id, use_candidate, nomination, key, out);
                     return Some(());
                 }
                 if self.base(base)?.seat(list)?.template.is_none() {
@@ -109,7 +109,7 @@ impl Core {
                 let session = self.streams.iter().find_map(|stream| stream.session(list))?;
                 let template = self.base(base)?.seat(list)?.template.as_ref()?;
                 let key = &session.remote.as_ref()?.key;
-                template.write(id, use_candidate, None, key, out);
+                template.write(id, use_candidate, nomination, key, out);
             }
             What::Success { list } => stun::write_success(id, to, &session(list)?.local_key, out),
             What::Error { list, code, unknown, count } => {

@@ -121,7 +121,7 @@ impl Core {
     }
 
     /// Frees what concluded sessions do not need any more: the session before
-    /// the restart, and sockets that no selected pair uses.
+    /// the restart, and sockets that no valid pair uses.
     pub(super) fn free(&mut self, now: Time) {
         while let Some(stream) =
             self.streams.iter_mut().find(|s| s.free_at.is_some_and(|at| at <= now))
@@ -134,23 +134,18 @@ impl Core {
             if let Some(previous) = previous {
                 self.drop_session(previous.list, now);
             }
-            self.close_unselected(id, list, now);
+            self.close_unused(id, list, now);
         }
     }
 
-    fn close_unselected(&mut self, id: StreamId, list: u16, now: Time) {
+    fn close_unused(&mut self, id: StreamId, list: u16, now: Time) {
         if self.checks.list_state(list) != Some(ListState::Completed) {
             return;
         }
-        let components = self.checks.components(list);
-        let selected: Vec<u32> = components
-            .iter()
-            .filter_map(|component| component.selected)
-            .map(|pair| self.checks.local(list, self.checks.pair(pair).local).base)
-            .collect();
+        let used = self.checks.valid_bases(list);
         let of_stream = self.bases.iter().filter(|base| base.stream == id);
         let unused: Vec<_> =
-            of_stream.map(|base| base.id).filter(|base| !selected.contains(&base.0)).collect();
+            of_stream.map(|base| base.id).filter(|base| !used.contains(&base.0)).collect();
         unused.into_iter().for_each(|base| self.close_base(base, now));
     }
 

@@ -68,6 +68,7 @@ pub(super) struct EarlyCheck {
     pub(super) from: SocketAddr,
     pub(super) priority: u32,
     pub(super) use_candidate: bool,
+    pub(super) nomination: Option<u32>,
 }
 
 impl Stream {

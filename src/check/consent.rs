@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::candidate::ComponentId;
+use crate::check::flight::MIN_RTO;
 use crate::check::success::ROLE_CONFLICT;
 use crate::check::{Checks, FailReason, Notice, PairId, PairState, Role, Start, StartKind};
 use crate::rng::Rng;
@@ -35,13 +36,27 @@ pub(super) struct Consent {
     sent: [TransactionId; OUTSTANDING],
     count: usize,
     last_sent: Time,
+    /// When the newest check counts as missed; `None` once it does.
+    overdue: Option<Time>,
     /// The role that the newest check stated.
     role: Role,
 }
 
+/// What the time of a consent check brings.
+enum Due {
+    /// The time of the next check was drawn.
+    Drawn,
+    /// A check is to be sent.
+    Check(TransactionId),
+    /// The answer to the newest check is overdue.
+    Missed,
+    /// Nobody consents any more.
+    Expired,
+}
+
 impl Consent {
     /// Consent that was given at `confirmed`, by the answer to a check.
-    fn given(pair: PairId, confirmed: Time) -> Self {
+    pub(super) fn given(pair: PairId, confirmed: Time) -> Self {
         Consent {
             pair,
             next: None,
@@ -49,22 +64,31 @@ impl Consent {
             sent: [TransactionId([0; 12]); OUTSTANDING],
             count: 0,
             last_sent: confirmed,
+            overdue: None,
             role: Role::Controlled,
         }
     }
 
+    /// The pair that it is for.
+    pub(super) fn pair(&self) -> PairId {
+        self.pair
+    }
+
     pub(super) fn deadline(&self) -> Time {
         // Before the first draw the shortest interval is the bound.
-        self.next.unwrap_or(self.last_sent + MIN_INTERVAL).min(self.expires)
+        let next = self.next.unwrap_or(self.last_sent + MIN_INTERVAL);
+        next.min(self.expires).min(self.overdue.unwrap_or(NEVER))
     }
 
-    /// The newest check may still be answered; those before it were missed.
+    /// How many checks in a row went unanswered. The newest counts once an
+    /// answer is overdue.
     pub(super) fn missed(&self) -> usize {
-        self.count.saturating_sub(1)
+        self.count - usize::from(self.overdue.is_some())
     }
 
-    fn remember(&mut self, id: TransactionId, role: Role, now: Time) {
+    fn remember(&mut self, id: TransactionId, role: Role, rtt: Duration, now: Time) {
         self.role = role;
+        self.overdue = Some(now + MIN_RTO.max(rtt * 2).min(MIN_INTERVAL));
         if self.count == OUTSTANDING {
             self.sent.rotate_left(1);
             self.count -= 1;
@@ -81,22 +105,31 @@ impl Consent {
 
 impl Checks {
     /// Watches over consent on the pair that now carries the component's data.
+    /// Where there is renomination the one before stands by.
     pub(super) fn watch_consent(
         &mut self,
         stream: u16,
         component: ComponentId,
         pair: Option<PairId>,
+        now: Time,
     ) {
-        let consent = pair.and_then(|pair| {
-            let confirmed = self.pair(pair).confirmed?;
-            let mut consent = Consent::given(pair, confirmed);
+        let given = pair.and_then(|pair| {
+            let mut consent = Consent::given(pair, self.pair(pair).confirmed?);
             if self.lite {
                 consent.next = Some(NEVER);
             }
-            Some(Box::new(consent))
+            Some(consent)
         });
-        if let Some(component) = self.lists[usize::from(stream)].component(component) {
-            component.consent = consent;
+        let Some(entry) = self.lists[usize::from(stream)].component(component) else { return };
+        let stood_by = entry.standby.iter().position(|c| Some(c.pair) == pair);
+        let consent = stood_by.map(|at| entry.standby.swap_remove(at)).or(given);
+        let before = std::mem::replace(&mut entry.consent, consent.map(Box::new));
+        let selected = entry.selected.is_some();
+        if let Some(before) = before.filter(|before| selected && Some(before.pair) != pair)
+            && self.lists[usize::from(stream)].valid.contains(&before.pair)
+            && !self.stand_by(before.pair, now)
+        {
+            self.supersede(before.pair);
         }
     }
 
@@ -107,35 +140,41 @@ impl Checks {
 
     /// Sends the consent checks that are due and ends consent that expired.
     pub(super) fn advance_consent(&mut self, now: Time, rng: &mut Rng) {
-        let role = self.role;
-        for stream in 0..self.lists.len() {
-            for at in 0..self.lists[stream].components.len() {
-                // Each round draws a time, sends, or gives up a valid pair.
-                while let Some(consent) = self.lists[stream].components[at].consent.as_mut()
-                    && consent.deadline() <= now
-                {
-                    let pair = consent.pair;
-                    if consent.expires <= now {
-                        self.consent_expired(pair, now);
-                    } else if consent.next.is_none() {
-                        let interval = rng.between(MIN_INTERVAL, MAX_INTERVAL);
-                        consent.next = Some(consent.last_sent + interval);
-                    } else {
-                        let missed = consent.count > 0;
-                        let id = TransactionId(rng.bytes());
-                        consent.remember(id, role, now);
-                        consent.next = Some(now + rng.between(MIN_INTERVAL, MAX_INTERVAL));
-                        self.send_consent(pair, id, missed);
-                    }
-                }
+        // Each round draws a time, sends, or gives up a valid pair.
+        while let Some((pair, due)) = self.next_due(now, rng) {
+            match due {
+                Due::Expired => self.consent_expired(pair, now),
+                Due::Check(id) => self.send_consent(pair, id),
+                Due::Missed => self.notices.push_back(Notice::ConsentMissed(pair)),
+                Due::Drawn => {}
             }
         }
     }
 
-    fn send_consent(&mut self, pair: PairId, id: TransactionId, missed: bool) {
-        if missed {
-            self.notices.push_back(Notice::ConsentMissed(pair));
-        }
+    fn next_due(&mut self, now: Time, rng: &mut Rng) -> Option<(PairId, Due)> {
+        let role = self.role;
+        let pair = self.consents().find(|c| c.deadline() <= now)?.pair;
+        let rtt = self.pair(pair).rtt.unwrap_or_default();
+        let consent = self.consents_mut().find(|c| c.deadline() <= now)?;
+        let due = if consent.expires <= now {
+            Due::Expired
+        } else if consent.overdue.is_some_and(|at| at <= now) {
+            consent.overdue = None;
+            Due::Missed
+        } else if consent.next.is_none() {
+            let interval = rng.between(MIN_INTERVAL, MAX_INTERVAL);
+            consent.next = Some(consent.last_sent + interval);
+            Due::Drawn
+        } else {
+            let id = TransactionId(rng.bytes());
+            consent.remember(id, role, rtt, now);
+            consent.next = Some(now + rng.between(MIN_INTERVAL, MAX_INTERVAL));
+            Due::Check(id)
+        };
+        Some((pair, due))
+    }
+
+    fn send_consent(&mut self, pair: PairId, id: TransactionId) {
         self.pair_mut(pair).sent += 1;
         self.starts.push_back(Start {
             pair,
@@ -145,6 +184,7 @@ impl Checks {
             role: self.role,
             tie_breaker: self.tie_breaker,
             use_candidate: false,
+            nomination: None,
         });
     }
 
@@ -182,7 +222,7 @@ impl Checks {
             if consent.outstanding().last() == Some(id) {
                 rtt = Some(now - consent.last_sent);
             }
-            consent.count = 0;
+            (consent.count, consent.overdue) = (0, None);
         }
         self.renew_consent(pair, now);
         let p = self.pair_mut(pair);
@@ -221,12 +261,13 @@ impl Checks {
         }
     }
 
-    fn consents(&self) -> impl Iterator<Item = &Consent> {
-        self.lists.iter().flat_map(|l| &l.components).filter_map(|c| c.consent.as_deref())
+    pub(super) fn consents(&self) -> impl Iterator<Item = &Consent> {
+        let components = self.lists.iter().flat_map(|l| &l.components);
+        components.flat_map(|c| c.consent.as_deref().into_iter().chain(&c.standby))
     }
 
     fn consents_mut(&mut self) -> impl Iterator<Item = &mut Consent> {
         let components = self.lists.iter_mut().flat_map(|l| &mut l.components);
-        components.filter_map(|c| c.consent.as_deref_mut())
+        components.flat_map(|c| c.consent.as_deref_mut().into_iter().chain(&mut c.standby))
     }
 }

@@ -16,6 +16,7 @@ pub(super) struct Flight {
     pub(super) role: Role,
     pub(super) tie_breaker: u64,
     pub(super) use_candidate: bool,
+    pub(super) nomination: Option<u32>,
     pub(super) first_sent: Time,
     pub(super) last_sent: Time,
     /// When it is sent again, or has timed out.

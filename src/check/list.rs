@@ -31,6 +31,12 @@ pub struct Component {
     pub lost: bool,
     /// Consent on the pair that carries data.
     pub(super) consent: Option<Box<Consent>>,
+    /// Consent on the valid pairs that stand by.
+    pub(super) standby: Vec<Consent>,
+    /// When the selected pair was selected.
+    pub(super) selected_at: Option<Time>,
+    /// The number of the newest nomination that the peer made with one.
+    pub(super) nomination: Option<u32>,
     /// The pair that we are nominating.
     pub(super) nominee: Option<PairId>,
     /// When the policy wants to be asked again.
@@ -47,6 +53,9 @@ impl Component {
             selected: None,
             lost: false,
             consent: None,
+            standby: Vec::new(),
+            selected_at: None,
+            nomination: None,
             nominee: None,
             reconsider: None,
             first_valid: None,
@@ -65,6 +74,7 @@ impl Component {
         self.nominee = None;
         self.reconsider = None;
         self.consent = None;
+        self.standby = Vec::new();
     }
 
     /// How many consent checks in a row went unanswered.
@@ -95,6 +105,8 @@ pub(super) struct List {
     pub(super) started: bool,
     /// A restart gave the stream another list.
     pub(super) retired: bool,
+    /// Both sides know renomination.
+    pub(super) renomination: bool,
     /// Neither side sends checks.
     pub(super) both_lite: bool,
     /// When a list without a valid pair is given up, whatever is pending.
@@ -123,6 +135,7 @@ impl List {
             triggered: VecDeque::new(),
             started: false,
             retired: false,
+            renomination: false,
             both_lite: false,
             decide_by: None,
             local_done: false,

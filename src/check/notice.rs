@@ -35,6 +35,8 @@ pub struct Start {
     pub tie_breaker: u64,
     /// The request carries USE-CANDIDATE.
     pub use_candidate: bool,
+    /// The request carries NOMINATION with this number.
+    pub nomination: Option<u32>,
 }
 
 /// Something that the agent may want to know.

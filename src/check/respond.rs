@@ -22,6 +22,8 @@ pub struct PeerRequest {
     pub priority: u32,
     /// It had USE-CANDIDATE.
     pub use_candidate: bool,
+    /// The number in its NOMINATION.
+    pub nomination: Option<u32>,
 }
 
 /// Why a remote candidate or a check of the peer was not taken.
@@ -75,7 +77,7 @@ impl Checks {
         let pair = self.pair_for(stream, request.local, remote)?;
         self.pair_mut(pair).received += 1;
         self.open(pair);
-        self.answer_with_check(pair, request.use_candidate, now)
+        self.answer_with_check(pair, request, now)
     }
 
     /// The pair of a check on a list that forms no more pairs.
@@ -173,21 +175,25 @@ impl Checks {
     fn answer_with_check(
         &mut self,
         pair: PairId,
-        use_candidate: bool,
+        request: &PeerRequest,
         now: Time,
     ) -> Result<(), Refused> {
         if self.lite {
-            self.lite_checked(pair, use_candidate, now);
+            self.lite_checked(pair, request.use_candidate, now);
             return Ok(());
         }
-        let use_candidate = use_candidate && self.role == Role::Controlled;
+        let use_candidate = request.use_candidate
+            && self.role == Role::Controlled
+            && (!self.list_of(pair).renomination || self.is_newest(pair, request.nomination));
         let concluded = match self.component_of(pair).and_then(|c| c.selected) {
             Some(selected) => {
                 // A peer of RFC 5245 may nominate aggressively: the highest
                 // nominated pair is the one that it uses.
+                // With renomination it is the newest.
                 let moves = use_candidate
                     && selected != pair
-                    && self.valid_priority(pair) > self.valid_priority(selected);
+                    && (self.list_of(pair).renomination
+                        || self.valid_priority(pair) > self.valid_priority(selected));
                 !moves
             }
             None => self.component_of(pair).is_some_and(|c| c.is_concluded()),
@@ -200,6 +206,9 @@ impl Checks {
                 self.remove(pair, FailReason::Superseded);
             }
             return Ok(());
+        }
+        if use_candidate && self.list_of(pair).renomination {
+            self.note_nomination(pair, request.nomination);
         }
         match self.pair(pair).state {
             PairState::Succeeded if use_candidate => match self.proven_by(pair) {

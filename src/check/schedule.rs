@@ -10,6 +10,9 @@ use crate::rng::Rng;
 use crate::stun::{Retransmission, TransactionId};
 use crate::timer::{Pacer, Reason, Time};
 
+/// NOMINATION has 24 bits (draft-thatcher-ice-renomination §4).
+const MAX_NOMINATION: u32 = (1 << 24) - 1;
+
 impl Checks {
     /// Does everything that is due at `now`. Afterwards
     /// [`Checks::poll_timeout`] is later than `now`.
@@ -17,6 +20,7 @@ impl Checks {
         self.expire_flights(now);
         self.advance_consent(now, rng);
         self.consider_nominations(now);
+        self.consider_renominations(now);
         self.select_between_lite(now);
         self.conclude(now);
         self.start_next(now, pacer, rng);
@@ -45,7 +49,7 @@ impl Checks {
         let components = || self.lists.iter().flat_map(|l| &l.components);
         let decision = self.lists.iter().filter_map(|l| l.decision()).min();
         let reconsider = components().filter_map(|c| c.reconsider).min();
-        let consent = components().filter_map(|c| c.consent.as_ref().map(|c| c.deadline())).min();
+        let consent = self.consents().map(|c| c.deadline()).min();
         [
             self.slot.map(|t| (t, Reason::Check)),
             again,
@@ -173,6 +177,11 @@ impl Checks {
         if kind != StartKind::Nomination || self.pair(pair).state != PairState::Succeeded {
             self.set_state(pair, PairState::InProgress);
         }
+        let nomination =
+            (kind == StartKind::Nomination && self.list_of(pair).renomination).then(|| {
+                self.nominations = (self.nominations + 1) & MAX_NOMINATION;
+                self.nominations
+            });
         let rto = rto(self.ta, self.waiting + self.in_progress, self.pair(pair).rtt);
         let mut retransmission = Retransmission::new(rto);
         let deadline = retransmission.start(now);
@@ -183,6 +192,7 @@ impl Checks {
             role: self.role,
             tie_breaker: self.tie_breaker,
             use_candidate: kind == StartKind::Nomination,
+            nomination,
             first_sent: now,
             last_sent: now,
             deadline,
@@ -195,9 +205,10 @@ impl Checks {
     }
 
     fn emit(&mut self, flight: &Flight, again: bool) {
-        let Flight { pair, id, kind, role, tie_breaker, use_candidate, .. } = *flight;
+        let Flight { pair, id, kind, role, tie_breaker, use_candidate, nomination, .. } = *flight;
         self.pair_mut(pair).sent += 1;
-        self.starts.push_back(Start { pair, id, kind, again, role, tie_breaker, use_candidate });
+        let start = Start { pair, id, kind, again, role, tie_breaker, use_candidate, nomination };
+        self.starts.push_back(start);
     }
 
     /// Retransmits what is due, one a Ta, and ends what has timed out.
@@ -227,6 +238,7 @@ impl Checks {
                         role: flight.role,
                         tie_breaker: flight.tie_breaker,
                         use_candidate: flight.use_candidate,
+                        nomination: flight.nomination,
                     };
                     self.pair_mut(start.pair).sent += 1;
                     self.starts.push_back(start);

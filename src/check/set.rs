@@ -32,6 +32,8 @@ pub struct Limits {
 pub struct Checks {
     pub(super) role: Role,
     pub(super) tie_breaker: u64,
+    /// The number of our last nomination.
+    pub(super) nominations: u32,
     /// This agent sends no checks.
     pub(super) lite: bool,
     pub(super) ta: Duration,
@@ -77,6 +79,7 @@ impl Checks {
         Checks {
             role,
             tie_breaker,
+            nominations: 0,
             lite: false,
             ta,
             limits,
@@ -306,6 +309,7 @@ impl Checks {
             list.unstarted.clear();
             for component in &mut list.components {
                 component.consent = None;
+                component.standby = Vec::new();
                 component.reconsider = None;
                 component.send = None;
             }

@@ -104,6 +104,13 @@ impl Checks {
         }
     }
 
+    /// The bases of the valid pairs of a stream.
+    pub fn valid_bases(&self, stream: u16) -> Vec<u32> {
+        let valid = self.lists.get(usize::from(stream)).map(|list| &list.valid);
+        let base = |id: &PairId| self.local(stream, self.pair(*id).local).base;
+        valid.into_iter().flatten().map(base).collect()
+    }
+
     /// Whether the peer was heard on the way from a base to an address, in any
     /// session, and consents to it as far as is known.
     pub fn is_heard(&self, base: u32, address: SocketAddr) -> bool {
@@ -189,10 +196,11 @@ impl Checks {
         self.pair_mut(valid).valid = Some(local);
         self.pair_mut(valid).confirmed = Some(now);
         // Beside the selected pair none is valid any more, unless it is
-        // nominated too (§8.1.1).
+        // nominated too (§8.1.1), or stands by.
         let concluded = self.component_of(valid).is_some_and(|c| c.is_concluded());
+        let keeps = !concluded || self.stand_by(valid, now);
         let list = self.list_of(valid);
-        let is_new = !concluded && !list.valid.contains(&valid);
+        let is_new = keeps && !list.valid.contains(&valid);
         if is_new {
             list.valid.push(valid);
         }
@@ -266,7 +274,7 @@ impl Checks {
         if let Some(state) = self.lists[usize::from(stream)].component(component) {
             state.send = best;
         }
-        self.watch_consent(stream, component, best);
+        self.watch_consent(stream, component, best, now);
         self.notices.push_back(Notice::SendPath { stream, component, pair: best });
     }
 
@@ -279,6 +287,7 @@ impl Checks {
                 *place = None;
             }
         }
+        component.standby.retain(|consent| consent.pair() != pair);
         self.choose_send_path(pair, now);
     }
 

@@ -5,5 +5,6 @@ mod consent;
 mod fixture;
 mod form;
 mod nominate;
+mod renominate;
 mod schedule;
 mod states;

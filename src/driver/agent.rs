@@ -11,7 +11,7 @@ use crate::agent::{
     StreamId,
 };
 use crate::candidate::{Candidate, ComponentId};
-use crate::check::Role;
+use crate::check::{PairId, Role};
 
 /// An ICE agent on real sockets. A clone is another handle on the same agent;
 /// when the last handle is gone, [`Stream`]s and [`Connection`]s counted, every
@@ -225,6 +225,24 @@ impl Agent {
     /// The role; a conflict may have changed it.
     pub fn role(&self) -> Role {
         self.handle.shared.with_core(|core| core.role())
+    }
+
+    /// What we can do, in the words of `ice-options` (RFC 8839 §5.6): to be
+    /// signalled, and given to the peer's [`Stream::set_remote`].
+    pub fn options(&self) -> Vec<&'static str> {
+        self.handle.shared.with_core(|core| core.options())
+    }
+
+    /// Nominates a valid pair of [`Agent::stats`], by the application's choice:
+    /// before a pair of its component is selected, or at any time where both
+    /// sides list the option `renomination`.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: we are not controlling, the pair is not valid,
+    /// or the peer knows no renomination.
+    pub fn nominate(&self, pair: PairId) -> Result<(), AgentError> {
+        self.handle.shared.nominate(pair)
     }
 
     /// Ta: what we offer, or the larger of both sides' once theirs is known.

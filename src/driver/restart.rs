@@ -1,10 +1,12 @@
-//! ICE restarts, and streams that come and go during a session.
+//! What changes during a session: restarts, renominations, and streams that
+//! come and go.
 
 use super::clock;
 use super::drive::{Machine, Shared};
 use super::error::AgentError;
 use super::interfaces;
 use crate::agent::{BaseId, Credentials, Input, Sockets, StreamId};
+use crate::check::PairId;
 
 impl Machine {
     /// A socket serves the session of a restart too: the peer will address it
@@ -33,6 +35,10 @@ impl Shared {
             }
             Ok(())
         })
+    }
+
+    pub(super) fn nominate(&self, pair: PairId) -> Result<(), AgentError> {
+        self.command(|machine| Ok(machine.core.nominate(pair, clock::now())?))
     }
 
     pub(super) fn remove_stream(&self, stream: StreamId) -> Result<(), AgentError> {

@@ -24,6 +24,8 @@ pub struct Options {
     pub delay: Duration,
     pub roles: [Role; 2],
     pub streams: Vec<u16>,
+    /// Each side hears of the other's `ice-options`.
+    pub options: bool,
     pub configure: fn(usize, &mut Config),
     /// Which packets pass, by source and destination.
     pub passes: Filter,
@@ -37,6 +39,7 @@ impl Default for Options {
             delay: Duration::from_millis(10),
             roles: [Role::Controlling, Role::Controlled],
             streams: vec![1],
+            options: false,
             configure: |_, _| {},
             passes: Box::new(|_, _| true),
         }
@@ -93,12 +96,17 @@ pub struct Pair {
     trace: Vec<Sent>,
     /// Nothing passes.
     is_cut: bool,
+    options: bool,
+    /// What packets from and to an address take more.
+    slow: BTreeMap<IpAddr, Duration>,
+    /// Addresses from and to which nothing passes.
+    blocked: BTreeSet<IpAddr>,
 }
 
 impl Pair {
     /// Two agents that have gathered and not signalled.
     pub fn new(options: Options) -> Self {
-        let Options { seed, addresses, delay, roles, streams, configure, passes } = options;
+        let Options { seed, addresses, delay, roles, streams, configure, passes, .. } = options;
         let mut at = 0;
         let sides = addresses.map(|addresses| {
             let mut config = Config::new(roles[at]);
@@ -134,6 +142,9 @@ impl Pair {
             passes,
             trace: Vec::new(),
             is_cut: false,
+            options: options.options,
+            slow: BTreeMap::new(),
+            blocked: BTreeSet::new(),
         };
         pair.pump();
         pair
@@ -162,6 +173,15 @@ impl Pair {
 
     pub fn mend(&mut self) {
         self.is_cut = false;
+    }
+
+    pub fn block(&mut self, ip: IpAddr) {
+        self.blocked.insert(ip);
+    }
+
+    /// Packets from and to the address take so much longer from now on.
+    pub fn slow_down(&mut self, ip: IpAddr, by: Duration) {
+        self.slow.insert(ip, by);
     }
 
     /// Everything that was sent.
@@ -205,9 +225,11 @@ impl Pair {
     }
 
     fn post(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        if !self.is_cut && (self.passes)(from, to) {
+        let blocked = [from, to].iter().any(|end| self.blocked.contains(&end.ip()));
+        if !self.is_cut && !blocked && (self.passes)(from, to) {
             self.number += 1;
-            let arrives = self.now + self.delay;
+            let ends = [from, to].map(|end| self.slow.get(&end.ip()).copied().unwrap_or_default());
+            let arrives = self.now + self.delay + ends[0] + ends[1];
             let packet = Packet { arrives, number: self.number, from, to, bytes };
             self.wire.push(std::cmp::Reverse(packet));
         }
@@ -246,6 +268,10 @@ impl Pair {
             let mut remote = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
             remote.pacing = Duration::from_millis(5);
             remote.lite = self.sides[other].lite;
+            if self.options {
+                let options = self.core(other).options();
+                remote.options = options.into_iter().map(Into::into).collect();
+            }
             self.core_mut(side).set_remote_parameters(stream, remote, now).unwrap();
         }
         self.pump();

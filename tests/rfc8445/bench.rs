@@ -232,6 +232,7 @@ impl Bench {
             from: address(from),
             priority: floe::candidate::priority(110, 500, component(1)),
             use_candidate,
+            nomination: None,
         };
         let result = self.checks.peer_checked(0, &request, self.now);
         self.advance();

@@ -121,6 +121,7 @@ fn a_list_completes_with_its_last_component() {
             from: crate::bench::address(&format!("10.0.1.1:{number}")),
             priority: 1,
             use_candidate: true,
+            nomination: None,
         };
         bench.checks.peer_checked(0, &request, bench.now).unwrap();
         bench.run(ms(0));

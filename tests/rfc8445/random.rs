@@ -93,6 +93,7 @@ impl Run {
             from: address(&format!("10.9.{stream}.{n}:{component}")),
             priority: u32::try_from(self.below(u64::from(u32::MAX))).expect("32 bits"),
             use_candidate: self.below(4) == 0,
+            nomination: None,
         };
         let now = self.bench.now;
         let _ = self.bench.checks.peer_checked(stream, &request, now);

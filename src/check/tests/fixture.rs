@@ -122,7 +122,7 @@ impl Set {
         let p = self.pair(pair);
         let (stream, local) = (p.stream, p.local);
         let from = self.checks.remote(stream, p.remote).address;
-        let request = PeerRequest { local, from, priority: 1000, use_candidate };
+        let request = PeerRequest { local, from, priority: 1000, use_candidate, nomination: None };
         self.checks.peer_checked(stream, &request, self.now).unwrap();
     }
 

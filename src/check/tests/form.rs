@@ -214,7 +214,8 @@ fn a_check_of_the_peer_finds_room_in_a_full_list() {
     set.run_to(100);
     assert!(set.listed(0).iter().all(|id| set.pair(*id).state == PairState::InProgress));
     let from = super::fixture::theirs(99);
-    let request = PeerRequest { local: base, from, priority: 77, use_candidate: false };
+    let request =
+        PeerRequest { local: base, from, priority: 77, use_candidate: false, nomination: None };
     set.checks.peer_checked(0, &request, set.now).unwrap();
     assert_eq!(set.checks.listed(), 4);
     let sent = set.run_to(110);
@@ -228,7 +229,7 @@ fn peer_reflexive_candidates_are_limited() {
     let local = set.pair(set.listed(0)[0]).local;
     let check = |n: u16| {
         let from = SocketAddr::new(super::fixture::theirs(7).ip(), 10_000 + n);
-        PeerRequest { local, from, priority: 77, use_candidate: false }
+        PeerRequest { local, from, priority: 77, use_candidate: false, nomination: None }
     };
     for n in 0..128 {
         // The list is full before the candidates are.

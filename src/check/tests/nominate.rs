@@ -154,6 +154,7 @@ fn view(priority: u64, path: Path) -> PairView {
         rtt: Some(Duration::from_millis(30)),
         first_sent: Some(ms(0)),
         sent: 1,
+        missed: 0,
     }
 }
 

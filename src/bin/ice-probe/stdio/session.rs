@@ -17,9 +17,6 @@ use crate::eventlog::EventLog;
 use crate::jsonl::{BadLine, Input, Output, Remote};
 use crate::outcome::Outcome;
 
-/// What this agent can do, in the words of `ice-options`.
-const OPTIONS: [&str; 2] = ["ice2", "trickle"];
-
 /// An agent and what the lines so far have made of it.
 pub(crate) struct Session {
     agent: Agent,
@@ -71,7 +68,7 @@ impl Session {
         Output::Credentials {
             ufrag: self.ufrag.clone(),
             pwd: credentials.pwd.to_string(),
-            options: OPTIONS.to_vec(),
+            options: self.agent.options(),
             pacing: u64::try_from(self.agent.pacing().as_millis()).unwrap_or(u64::MAX),
             lite: false,
         }
