@@ -48,6 +48,16 @@ pub struct Config {
     /// the peer lists it too, up to two valid pairs stand by beside each
     /// selected one, and the policy may move the stream to them. Default true.
     pub renomination: bool,
+    /// List our option `continual`, beside `renomination`: where the peer lists
+    /// it too, candidates of new addresses are trickled into the session for
+    /// as long as it lasts, and the stream moves by renomination instead of a
+    /// restart. The application has to carry candidates after the end of
+    /// candidates, too. Default false.
+    pub continual: bool,
+    /// Follow the network: where addresses of this machine appear, or the one
+    /// in use vanishes, restart ICE by ourselves ([`super::Event::Restarted`]),
+    /// or trickle. Default true.
+    pub follow_network: bool,
     /// Gather loopback addresses too (and accept loopback remotes).
     pub include_loopback: bool,
     /// Candidate types to gather and signal.
@@ -75,6 +85,8 @@ impl Config {
             lite: false,
             nomination: Arc::new(crate::check::Fast::default()),
             renomination: true,
+            continual: false,
+            follow_network: true,
             include_loopback: false,
             gather_host: true,
             gather_server_reflexive: true,

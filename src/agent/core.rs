@@ -7,6 +7,7 @@ use crate::agent::base::Base;
 use crate::agent::gathering::GatherPace;
 use crate::agent::keepalive::Kept;
 use crate::agent::log::Log;
+use crate::agent::network::Place;
 use crate::agent::outgoing::Outgoing;
 use crate::agent::state::Reported;
 use crate::agent::stream::{Remote, Session, Stream};
@@ -46,6 +47,8 @@ pub struct Core {
     pub(super) next_base: u32,
     /// The machine's addresses were given once.
     pub(super) has_begun: bool,
+    /// Those that qualified.
+    pub(super) places: Box<[Place]>,
     pub(super) checks: Checks,
     pub(super) foundations: Foundations,
     pub(super) gather_pace: GatherPace,
@@ -85,6 +88,7 @@ impl Core {
             bases: Vec::new(),
             next_base: 0,
             has_begun: false,
+            places: Box::default(),
             checks,
             foundations: Foundations::new(),
             outgoing: VecDeque::new(),
@@ -139,6 +143,9 @@ impl Core {
         let mut options = vec!["ice2", "trickle"];
         if self.config.renomination && !self.config.lite {
             options.push(RENOMINATION);
+            if self.config.continual {
+                options.push(CONTINUAL);
+            }
         }
         options
     }
@@ -237,8 +244,12 @@ impl Core {
         let both_list = |option| {
             self.options().contains(&option) && parameters.options.iter().any(|o| **o == *option)
         };
-        if both_list(RENOMINATION) {
+        let (renomination, continual) = (both_list(RENOMINATION), both_list(CONTINUAL));
+        if renomination {
             self.checks.allow_renomination(list);
+        }
+        if renomination && continual {
+            self.checks.allow_trickle(list);
         }
         self.checks.agree_pacing(parameters.pacing.min(MAX_PACING));
         self.checks.start_patience(now + PATIENCE);
@@ -276,7 +287,7 @@ impl Core {
         self.must_be_open()?;
         let session = &self.stream_mut(stream)?.current;
         let list = session.list;
-        if session.remote_done {
+        if session.remote_done && !self.checks.is_continual(list) {
             return Err(CommandError::AfterEnd);
         }
         if self.is_of_another_session(stream, candidate) {
@@ -379,6 +390,7 @@ impl Core {
                 self.handle_datagram(base, net::canonical(from), bytes, now);
             }
             Input::LocalAddresses(addresses) => self.addresses_known(addresses, now),
+            Input::Woke { slept } => self.woke(slept, now),
             Input::Bound { base, local } => self.bound(base, net::canonical(local), now),
             Input::BindFailed { base, error } => self.bind_failed(base, error, now),
             Input::Resolved { server, addresses } => self.resolved(server, addresses),
@@ -448,6 +460,7 @@ impl Core {
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);
         self.advance_keepalives(now);
+        self.leave_dead_paths(now);
         self.free(now);
         self.report(now);
     }
@@ -503,6 +516,8 @@ pub(super) fn next<T>(queue: &mut VecDeque<T>, at_rest: bool) -> Option<T> {
 
 /// The option of draft-thatcher-ice-renomination.
 const RENOMINATION: &str = "renomination";
+/// Our own option: candidates may be trickled for as long as the session lasts.
+const CONTINUAL: &str = "continual";
 
 /// A peer that asks for more than this would stop us from checking at all.
 const MAX_PACING: Duration = Duration::from_secs(1);

@@ -56,6 +56,8 @@ pub enum StateReason {
     ConsentRegained,
     /// Consent was not renewed for 30 seconds.
     ConsentExpired,
+    /// We revoked our consent (RFC 7675 §5.2).
+    ConsentRevoked,
     /// Every pair of a check list failed.
     AllPairsFailed,
     /// There was no pair to check when the patience timer ended (RFC 8863).
@@ -66,6 +68,8 @@ pub enum StateReason {
     Restarted,
     /// A restart led to nothing; the pairs of before still work.
     RestartFailed,
+    /// The network moved: there is no path until the peer has answered.
+    NetworkMoved,
     /// The caller closed the agent.
     Closed,
 }
@@ -79,11 +83,13 @@ impl fmt::Display for StateReason {
             StateReason::ConsentMissed => "consent-missed",
             StateReason::ConsentRegained => "consent-regained",
             StateReason::ConsentExpired => "consent-expired",
+            StateReason::ConsentRevoked => "consent-revoked",
             StateReason::AllPairsFailed => "all-pairs-failed",
             StateReason::NoPairs => "no-pairs",
             StateReason::Restarting => "restarting",
             StateReason::Restarted => "restarted",
             StateReason::RestartFailed => "restart-failed",
+            StateReason::NetworkMoved => "network-moved",
             StateReason::Closed => "closed",
         })
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::agent::base::{Base, BasePhase, Seat};
 use crate::agent::core::DECISION;
+use crate::agent::network::place;
 use crate::agent::outgoing::{Outgoing, What};
 use crate::agent::stream::{Session, Stream};
 use crate::agent::{
@@ -16,7 +17,7 @@ use crate::candidate::{
 };
 use crate::check::{Local, LocalId, Path};
 use crate::gather::{Gatherer, Handled, Outcome};
-use crate::net::{self, Family, Protocol};
+use crate::net::{Family, Protocol};
 use crate::stun::{Message, TransactionId};
 use crate::timer::Time;
 
@@ -64,6 +65,16 @@ impl Gathering {
         }
     }
 
+    /// The machine's addresses are not known yet.
+    pub(super) fn awaits_addresses(&self) -> bool {
+        self.awaits_addresses
+    }
+
+    /// End-of-candidates was said.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         self.gatherer.as_ref().and_then(|g| g.poll_timeout())
     }
@@ -87,9 +98,6 @@ impl Core {
             .filter(|stream| waits(&stream.current))
             .map(|stream| (stream.id, stream.current.list))
             .collect();
-        if lists.is_empty() {
-            return;
-        }
         let rules = AddressRules {
             include_loopback: self.config.include_loopback,
             ipv4: self.config.ipv4,
@@ -106,6 +114,7 @@ impl Core {
                 first
             });
         }
+        self.addresses_changed(&addresses, now);
         for (_, list) in &lists {
             self.ask_resolver(*list);
             let bases = addresses.len() * self.checks.components(*list).len();
@@ -143,7 +152,7 @@ impl Core {
 
     /// A base of the session on an address: one that the stream has, or a new
     /// one.
-    fn use_address(
+    pub(super) fn use_address(
         &mut self,
         stream: StreamId,
         list: u16,
@@ -151,8 +160,7 @@ impl Core {
         ranked: &Ranked,
         now: Time,
     ) {
-        let ip = ranked.address.ip;
-        let scope = if net::is_link_local_v6(ip) { ranked.address.index } else { 0 };
+        let (ip, scope) = place(ranked);
         let Some(session) = session_mut(&mut self.streams, list) else { return };
         let gathering = &mut session.gathering;
         gathering.binding += 1;
@@ -298,8 +306,8 @@ impl Core {
         let stream = stream.id;
         let candidate = self.local_candidate(list, local);
         let components = self.checks.components(list).iter();
-        let concluded =
-            components.filter(|c| c.id == candidate.component).any(|c| c.selected.is_some());
+        let concluded = !self.checks.is_continual(list)
+            && components.filter(|c| c.id == candidate.component).any(|c| c.selected.is_some());
         self.log.add(now, || Happened::LocalCandidate { stream, candidate: candidate.clone() });
         if self.signals(candidate.kind) && !concluded {
             self.events.push_back(Event::Candidate { stream, candidate });

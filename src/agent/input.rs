@@ -1,6 +1,7 @@
 //! What the core is told, and what it asks for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::candidate::{ComponentId, LocalAddress};
 
@@ -29,8 +30,16 @@ pub enum Input<'a> {
     },
     /// The addresses of this machine: sessions that have not gathered yet do
     /// so now. The first is given when the application wants to gather, others
-    /// as answers to [`SocketOp::ListAddresses`].
+    /// as answers to [`SocketOp::ListAddresses`] and when addresses have come
+    /// or gone: what is gone is given up, and what is new leads to a restart,
+    /// or to candidates where the session still takes them.
     LocalAddresses(&'a [LocalAddress]),
+    /// The machine slept, or was suspended, for so long while our clock stood
+    /// still: every path is checked at once.
+    Woke {
+        /// For how long.
+        slept: Duration,
+    },
     /// A [`SocketOp::BindUdp`] succeeded.
     Bound {
         /// Which one.

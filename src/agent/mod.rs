@@ -20,6 +20,7 @@ mod incoming;
 mod input;
 mod keepalive;
 mod log;
+mod network;
 mod outgoing;
 mod report;
 mod restart;

@@ -115,6 +115,12 @@ impl Core {
                 }
             }
             Notice::Selected(pair) => self.tell_selected(pair, now),
+            Notice::ConsentGiven(pair) => {
+                // It may have been suspended.
+                if let Some(stream) = self.stream_of_list(self.checks.pair(pair).stream) {
+                    self.update_paths(stream, now);
+                }
+            }
             Notice::List { stream: list, state: ListState::Completed } => self.concluded(list, now),
             _ => {}
         }

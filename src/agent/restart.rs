@@ -62,7 +62,7 @@ impl Core {
         let credentials = session.local.clone();
         let stream = self.stream_mut(id)?;
         let mut old = std::mem::replace(&mut stream.current, session);
-        stream.restarted = true;
+        (stream.restarted, stream.revoked) = (true, false);
         stream.free_at = None;
         old.gathering.close();
         let previous = stream.previous.take();
@@ -147,6 +147,22 @@ impl Core {
         let unused: Vec<_> =
             of_stream.map(|base| base.id).filter(|base| !used.contains(&base.0)).collect();
         unused.into_iter().for_each(|base| self.close_base(base, now));
+    }
+
+    /// Revokes our consent to be sent to (RFC 7675 §5.2): checks of the peer
+    /// are answered with 403 from now on, and nothing is sent to it. Only a
+    /// restart brings the stream back.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
+    pub fn revoke_consent(&mut self, stream: StreamId, now: Time) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        let entry = self.stream_mut(stream)?;
+        entry.revoked = true;
+        let lists: Vec<u16> = entry.sessions().map(|session| session.list).collect();
+        lists.into_iter().for_each(|list| self.checks.give_up(list));
+        self.advance(now);
+        Ok(())
     }
 
     /// Removes a stream: its sockets are given back, and nothing of it is

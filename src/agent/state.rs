@@ -100,21 +100,28 @@ impl Core {
         let valid = !components.is_empty() && components.iter().all(|c| c.send.is_some());
         let before = stream.previous.as_ref().filter(|_| !(completed && valid));
         let before = before.map(|p| self.checks.components(p.list));
-        let before = before.filter(|all| all.iter().all(|c| c.send.is_some()));
+        let before = before.filter(|all| all.iter().all(|c| c.send.is_some()) && !stream.revoked);
         let missed = |components: &[Component]| components.iter().any(|c| c.missed() >= 2);
         let (state, reason) = match before {
             Some(_) if failed => (State::Connected, StateReason::RestartFailed),
             Some(_) if valid => (State::Connected, StateReason::ValidPairs),
             Some(before) if missed(before) => (State::Disconnected, StateReason::ConsentMissed),
             Some(_) => (State::Connected, StateReason::Restarting),
+            None if stream.revoked => (State::Failed, StateReason::ConsentRevoked),
             None if lost => (State::Failed, StateReason::ConsentExpired),
             None if failed && self.checks.pairs(list).next().is_none() => {
                 (State::Failed, StateReason::NoPairs)
             }
             None if failed => (State::Failed, StateReason::AllPairsFailed),
+            None if valid && components.iter().any(|c| c.is_suspended()) => {
+                (State::Disconnected, StateReason::NetworkMoved)
+            }
             None if missed(components) => (State::Disconnected, StateReason::ConsentMissed),
-            None if completed => (State::Completed, StateReason::Selected),
+            None if completed && valid => (State::Completed, StateReason::Selected),
             None if valid => (State::Connected, StateReason::ValidPairs),
+            None if completed || stream.recovering => {
+                (State::Disconnected, StateReason::NetworkMoved)
+            }
             None if stream.restarted => (State::Checking, StateReason::Restarted),
             None if stream.current.remote.is_some() => {
                 (State::Checking, StateReason::ChecksStarted)
@@ -147,6 +154,7 @@ impl Core {
             let Some(component) = crate::candidate::ComponentId::new(number) else { continue };
             if let Ok(stream) = self.stream_mut(id) {
                 stream.paths[at] = path;
+                stream.recovering &= stream.paths.iter().any(Option::is_none);
             }
             self.events.push_back(Event::SendPath { stream: id, component, path });
             self.log.add(now, || Happened::SendPath { stream: id, component, pair });
@@ -156,11 +164,13 @@ impl Core {
     fn path_of(&self, stream: &Stream, at: usize) -> (Option<PairId>, Option<SendPath>) {
         let component = |list| self.checks.components(list).get(at);
         let current = component(stream.current.list);
-        let before = stream.previous.as_ref().and_then(|p| component(p.list)).and_then(|c| c.send);
+        let before = stream.previous.as_ref().and_then(|p| component(p.list));
+        let before = before.filter(|c| !c.is_suspended()).and_then(|c| c.send);
         // RFC 8445 §12.1.1.
         let may_send = !self.config.lite
             || self.checks.components(stream.current.list).iter().all(|c| c.send.is_some());
         let pair = match current.filter(|_| may_send) {
+            Some(current) if current.is_suspended() => None,
             Some(current) if current.selected.is_some() => current.send,
             Some(current) => before.or(current.send),
             None => before,

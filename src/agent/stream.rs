@@ -29,6 +29,13 @@ pub(super) struct Stream {
     pub(super) previous: Option<Box<Session>>,
     /// ICE was restarted for it.
     pub(super) restarted: bool,
+    /// We revoked our consent.
+    pub(super) revoked: bool,
+    /// The network moved under its data: until there is a path again, the
+    /// stream is disconnected and not failed.
+    pub(super) recovering: bool,
+    /// The machine slept, and the paths have not answered since.
+    pub(super) recheck: bool,
     /// When what the current session did not select is freed.
     pub(super) free_at: Option<Time>,
     /// Where data of each component goes, as reported.
@@ -79,6 +86,9 @@ impl Stream {
             current: session,
             previous: None,
             restarted: false,
+            revoked: false,
+            recovering: false,
+            recheck: false,
             free_at: None,
             paths: vec![None; usize::from(components)].into(),
         }

@@ -40,6 +40,8 @@ pub(super) struct Consent {
     overdue: Option<Time>,
     /// The role that the newest check stated.
     role: Role,
+    /// It ran out while the machine slept.
+    suspended: bool,
 }
 
 /// What the time of a consent check brings.
@@ -66,6 +68,7 @@ impl Consent {
             last_sent: confirmed,
             overdue: None,
             role: Role::Controlled,
+            suspended: false,
         }
     }
 
@@ -78,6 +81,18 @@ impl Consent {
         // Before the first draw the shortest interval is the bound.
         let next = self.next.unwrap_or(self.last_sent + MIN_INTERVAL);
         next.min(self.expires).min(self.overdue.unwrap_or(NEVER))
+    }
+
+    pub(super) fn ask_at(&mut self, at: Time) {
+        self.next = self.next.map(|next| next.min(at)).or(Some(at));
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.count > 0
     }
 
     /// How many checks in a row went unanswered. The newest counts once an
@@ -130,6 +145,23 @@ impl Checks {
             && !self.stand_by(before.pair, now)
         {
             self.supersede(before.pair);
+        }
+    }
+
+    /// The machine slept for so long: all consent is asked for at once. What
+    /// ran out meanwhile gets as long as a new path to answer, and carries no
+    /// data until then.
+    pub fn ask_again(&mut self, slept: Duration, now: Time) {
+        let lite = self.lite;
+        for consent in self.consents_mut() {
+            if consent.expires <= now + slept {
+                (consent.suspended, consent.expires) = (true, now + EXPIRY);
+            }
+            // What was on the way when the machine fell asleep is lost.
+            (consent.count, consent.overdue) = (0, None);
+            if !lite {
+                consent.next = Some(now);
+            }
         }
     }
 
@@ -237,6 +269,7 @@ impl Checks {
     pub(super) fn renew_consent(&mut self, pair: PairId, now: Time) {
         for consent in self.consents_mut().filter(|c| c.pair == pair) {
             consent.expires = now + EXPIRY;
+            consent.suspended = false;
         }
     }
 

@@ -5,8 +5,7 @@ use crate::candidate::{Candidate, ComponentId};
 use crate::check::candidates::{LocalEntry, RemoteEntry};
 use crate::check::pair::{Flags, priority_in};
 use crate::check::{
-    Checks, FailReason, ListState, Local, LocalId, Notice, Pair, PairId, PairState, Refused,
-    Remote, RemoteId,
+    Checks, FailReason, Local, LocalId, Notice, Pair, PairId, PairState, Refused, Remote, RemoteId,
 };
 use crate::net::Family;
 
@@ -57,8 +56,8 @@ impl Checks {
     ) -> Result<RemoteId, Refused> {
         let component = candidate.component;
         let list = &mut self.lists[usize::from(stream)];
-        let Some(state) = list.component(component) else { return Err(Refused::Component) };
-        if state.selected.is_some() || list.state != ListState::Running {
+        let state = list.components.iter().find(|c| c.id == component);
+        if !list.takes_candidates(state.ok_or(Refused::Component)?) {
             return Err(Refused::Concluded);
         }
         let known = list.remotes.iter().position(|r| {
@@ -203,8 +202,8 @@ impl Checks {
     fn pair_local(&mut self, stream: u16, local: LocalId) {
         let list = &self.lists[usize::from(stream)];
         let component = list.local(local).local.component;
-        let concluded = list.components.iter().any(|c| c.id == component && c.selected.is_some());
-        if self.lite || concluded || list.state != ListState::Running {
+        let takes = list.components.iter().any(|c| c.id == component && list.takes_candidates(c));
+        if self.lite || !takes {
             return;
         }
         let remotes = self.lists[usize::from(stream)].remotes.len();

@@ -77,6 +77,24 @@ impl Component {
         self.standby = Vec::new();
     }
 
+    /// Consent ran out while the machine slept, and was not given again yet:
+    /// no data may be sent.
+    pub fn is_suspended(&self) -> bool {
+        self.consent.as_ref().is_some_and(|c| c.is_suspended())
+    }
+
+    /// Consent for the pair that carries data is asked for at this time.
+    pub(super) fn ask_at(&mut self, at: Time) {
+        if let Some(consent) = &mut self.consent {
+            consent.ask_at(at);
+        }
+    }
+
+    /// A consent check is under way.
+    pub fn awaits_consent(&self) -> bool {
+        self.consent.as_ref().is_some_and(|c| c.is_awaited())
+    }
+
     /// How many consent checks in a row went unanswered.
     pub fn missed(&self) -> usize {
         self.consent.as_ref().map_or(0, |c| c.missed())
@@ -107,6 +125,8 @@ pub(super) struct List {
     pub(super) retired: bool,
     /// Both sides know renomination.
     pub(super) renomination: bool,
+    /// Candidates are taken for as long as the session lasts.
+    pub(super) continual: bool,
     /// Neither side sends checks.
     pub(super) both_lite: bool,
     /// When a list without a valid pair is given up, whatever is pending.
@@ -136,6 +156,7 @@ impl List {
             started: false,
             retired: false,
             renomination: false,
+            continual: false,
             both_lite: false,
             decide_by: None,
             local_done: false,
@@ -167,6 +188,22 @@ impl List {
                 let pair = &pairs[id.0 as usize];
                 pair.local == local && pair.remote == remote
             })
+    }
+
+    /// Whether pairs on it are checked by their turn.
+    pub(super) fn is_checked(&self) -> bool {
+        let running = match self.state {
+            ListState::Running => true,
+            ListState::Completed => self.continual,
+            ListState::Failed => false,
+        };
+        self.started && running
+    }
+
+    /// Whether a candidate for the component still makes pairs.
+    pub(super) fn takes_candidates(&self, component: &Component) -> bool {
+        let running = self.state == ListState::Running && component.selected.is_none();
+        !self.retired && (running || self.continual && self.state != ListState::Failed)
     }
 
     /// When the list is given up; `None` where that is settled, or needs not

@@ -21,6 +21,8 @@ pub struct PairView {
     pub rtt: Option<Duration>,
     /// When its first check was sent.
     pub first_sent: Option<Time>,
+    /// When a check was last answered.
+    pub confirmed: Option<Time>,
     /// How often a check was sent.
     pub sent: u32,
     /// How many consent checks in a row went unanswered.
@@ -29,8 +31,8 @@ pub struct PairView {
 
 impl PairView {
     fn of(pair: &Pair, path: Path) -> Self {
-        let Pair { priority, state, rtt, first_sent, sent, .. } = *pair;
-        PairView { priority, path, state, rtt, first_sent, sent, missed: 0 }
+        let Pair { priority, state, rtt, first_sent, confirmed, sent, .. } = *pair;
+        PairView { priority, path, state, rtt, first_sent, confirmed, sent, missed: 0 }
     }
 }
 
@@ -60,8 +62,8 @@ pub trait NominationPolicy: fmt::Debug + Send + Sync {
     /// Which of the pairs that stand by is nominated instead of `selected`,
     /// which was selected at `since`; asked where both sides know renomination.
     /// Unless a policy says otherwise: a pair that leaves two consent checks
-    /// unanswered gives way to one that does not, a relayed one to a direct
-    /// one, and after 10 s one to another whose round trip is shorter by 20 ms
+    /// unanswered, or one that is older than the other, gives way to one that
+    /// does not, a relayed one to a direct one, and after 10 s one to another whose round trip is shorter by 20 ms
     /// and by a quarter.
     fn renominate(
         &self,
@@ -249,8 +251,11 @@ impl Checks {
         let is_other = |id: &PairId| *id != pair && self.pair(*id).component == component_id;
         let mut others: Vec<PairId> = list.pairs.iter().copied().filter(is_other).collect();
         others.sort_by_key(|id| std::cmp::Reverse(self.pair(*id).priority));
+        let continual = list.continual;
         for id in others {
-            self.flights.remove_pair(id);
+            if !continual {
+                self.flights.remove_pair(id);
+            }
             if self.pair(id).state == PairState::Succeeded {
                 // It stays readable, and the peer may be heard on it, but no
                 // data goes over it any more (§12.1) unless it stands by.
@@ -259,7 +264,7 @@ impl Checks {
                 if !(is_valid && self.stand_by(id, now)) {
                     self.supersede(id);
                 }
-            } else if self.pair(id).state != PairState::Failed {
+            } else if self.pair(id).state != PairState::Failed && !continual {
                 self.remove(id, FailReason::Superseded);
             }
         }

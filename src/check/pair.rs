@@ -65,6 +65,8 @@ pub enum FailReason {
     ConsentExpired,
     /// ICE was restarted (§9).
     Restarted,
+    /// The address that it was sent from is gone.
+    AddressGone,
 }
 
 impl fmt::Display for FailReason {
@@ -79,6 +81,7 @@ impl fmt::Display for FailReason {
             FailReason::ListFailed => f.write_str("list-failed"),
             FailReason::ConsentExpired => f.write_str("consent-expired"),
             FailReason::Restarted => f.write_str("restarted"),
+            FailReason::AddressGone => f.write_str("address-gone"),
         }
     }
 }

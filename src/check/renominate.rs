@@ -52,7 +52,9 @@ pub(super) fn better_standby(
     let rtt = |pair: &PairView| pair.rtt.unwrap_or(Duration::MAX);
     let cost = |pair: &PairView| (pair.path.indirect, pair.path.reliable, rtt(pair));
     let (at, best) = answering.min_by_key(|(_, pair)| (cost(pair), Reverse(pair.priority)))?;
-    let fails = selected.missed >= MISSED;
+    // The peer may have moved to where a new pair leads.
+    let younger = best.first_sent > selected.confirmed;
+    let fails = selected.missed >= MISSED || selected.missed > 0 && younger;
     let direct = selected.path.indirect && !best.path.indirect;
     let faster = selected.path == best.path
         && now >= since + SETTLE
@@ -67,6 +69,18 @@ impl Checks {
         if let Some(list) = self.lists.get_mut(usize::from(stream)) {
             list.renomination = true;
         }
+    }
+
+    /// Both sides of a stream take candidates for as long as it lasts.
+    pub fn allow_trickle(&mut self, stream: u16) {
+        if let Some(list) = self.lists.get_mut(usize::from(stream)) {
+            list.continual = true;
+        }
+    }
+
+    /// Whether they do.
+    pub fn is_continual(&self, stream: u16) -> bool {
+        self.lists.get(usize::from(stream)).is_some_and(|list| list.continual)
     }
 
     /// Nominates a valid pair, by the application's choice.

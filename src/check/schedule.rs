@@ -101,7 +101,7 @@ impl Checks {
         if self.lite {
             return false;
         }
-        let running = self.lists.iter().filter(|l| l.started && l.state == ListState::Running);
+        let running = self.lists.iter().filter(|l| l.is_checked());
         let triggered = self.lists.iter().any(|l| l.started && !l.triggered.is_empty());
         if triggered || (self.waiting > 0 && running.clone().any(|l| !l.unstarted.is_empty())) {
             return true;
@@ -117,7 +117,7 @@ impl Checks {
     /// pair is Waiting or In-Progress.
     fn thaw_list(&mut self, stream: usize) -> bool {
         let list = &self.lists[stream];
-        if !list.started || list.state != ListState::Running {
+        if !list.is_checked() {
             return false;
         }
         let frozen: Vec<PairId> = list.unstarted.iter().rev().map(|(_, id)| *id).collect();
@@ -159,7 +159,7 @@ impl Checks {
             ));
         }
         let list = &self.lists[at];
-        if list.state != ListState::Running {
+        if !list.is_checked() {
             return None;
         }
         let is_waiting = |entry: &&(u64, PairId)| self.pair(entry.1).state == PairState::Waiting;

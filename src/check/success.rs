@@ -201,6 +201,7 @@ impl Checks {
         let keeps = !concluded || self.stand_by(valid, now);
         let list = self.list_of(valid);
         let is_new = keeps && !list.valid.contains(&valid);
+        let beside = concluded && is_new;
         if is_new {
             list.valid.push(valid);
         }
@@ -211,6 +212,9 @@ impl Checks {
         }
         if is_new {
             self.choose_send_path(valid, now);
+        }
+        if beside && let Some(component) = self.component_of(valid) {
+            component.ask_at(now);
         }
     }
 
@@ -278,6 +282,38 @@ impl Checks {
         self.notices.push_back(Notice::SendPath { stream, component, pair: best });
     }
 
+    /// A base is gone: its pairs fail at once.
+    pub fn base_lost(&mut self, base: u32, now: Time) {
+        for list in 0..self.lists.len() {
+            for pair in self.lists[list].pairs.clone() {
+                let local = self.pair(pair).local;
+                if self.lists[list].local(local).local.base != base {
+                    continue;
+                }
+                self.flights.remove_pair(pair);
+                self.unlist_triggered(pair);
+                self.set_state(pair, PairState::Failed);
+                let entry = self.pair_mut(pair);
+                (entry.flags.nominating, entry.flags.wanted) = (false, false);
+                entry.reason = Some(FailReason::AddressGone);
+                self.notices.push_back(Notice::Lost(pair, FailReason::AddressGone));
+                self.invalidate(pair, now);
+            }
+            for entry in &mut self.lists[list].locals {
+                entry.pairable &= entry.local.base != base;
+            }
+        }
+    }
+
+    /// Nothing will bring back the components that have lost their path.
+    pub fn path_lost(&mut self, stream: u16) {
+        if let Some(list) = self.lists.get_mut(usize::from(stream)) {
+            for component in list.components.iter_mut().filter(|c| c.send.is_none()) {
+                component.lost |= list.state == ListState::Completed;
+            }
+        }
+    }
+
     /// A valid pair is so no more; data goes over the next best.
     pub(super) fn invalidate(&mut self, pair: PairId, now: Time) {
         self.list_of(pair).valid.retain(|p| *p != pair);
@@ -311,6 +347,13 @@ impl Checks {
             {
                 self.set_list_state(stream_id, ListState::Failed);
             }
+        }
+    }
+
+    /// The stream is given up: nothing of it is sent any more.
+    pub fn give_up(&mut self, stream: u16) {
+        if self.list_state(stream).is_some_and(|state| state != ListState::Failed) {
+            self.set_list_state(stream, ListState::Failed);
         }
     }
 

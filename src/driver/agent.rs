@@ -351,6 +351,17 @@ impl Stream {
         self.handle.shared.restart(self.id, sockets)
     }
 
+    /// Revokes our consent to be sent to (RFC 7675 §5.2): the peer is told at
+    /// its next check, and nothing is sent to it any more. Only a restart
+    /// brings the stream back.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: the agent is closed, or the stream was removed.
+    pub fn revoke_consent(&self) -> Result<(), AgentError> {
+        self.handle.shared.revoke_consent(self.id)
+    }
+
     /// A candidate that the peer signalled.
     ///
     /// # Errors

@@ -37,6 +37,10 @@ impl Shared {
         })
     }
 
+    pub(super) fn revoke_consent(&self, stream: StreamId) -> Result<(), AgentError> {
+        self.command(|machine| Ok(machine.core.revoke_consent(stream, clock::now())?))
+    }
+
     pub(super) fn nominate(&self, pair: PairId) -> Result<(), AgentError> {
         self.command(|machine| Ok(machine.core.nominate(pair, clock::now())?))
     }

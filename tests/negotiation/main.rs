@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod lite;
+mod moves;
 #[allow(unreachable_pub)]
 mod network;
 mod renomination;

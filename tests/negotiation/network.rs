@@ -224,6 +224,22 @@ impl Pair {
         self.sides[side].addresses = addresses;
     }
 
+    /// The addresses of a machine change, and its agent is told.
+    pub fn move_to(&mut self, side: usize, addresses: Vec<IpAddr>) {
+        let known: Vec<_> = addresses.iter().copied().map(local_address).collect();
+        self.set_addresses(side, addresses);
+        let now = self.now;
+        self.core_mut(side).handle_input(now, Input::LocalAddresses(&known));
+        self.pump();
+    }
+
+    /// The machine of `side` sleeps; time stands still.
+    pub fn sleep(&mut self, side: usize, slept: Duration) {
+        let now = self.now;
+        self.core_mut(side).handle_input(now, Input::Woke { slept });
+        self.pump();
+    }
+
     fn post(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         let blocked = [from, to].iter().any(|end| self.blocked.contains(&end.ip()));
         if !self.is_cut && !blocked && (self.passes)(from, to) {

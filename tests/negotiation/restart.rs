@@ -306,3 +306,25 @@ fn a_closed_agent_restarts_nothing() {
     assert_eq!(pair.core_mut(0).restart(STREAM, Sockets::Keep, now), Err(CommandError::Closed));
     assert_eq!(pair.core_mut(0).remove_stream(STREAM, now), Err(CommandError::Closed));
 }
+
+/// RFC 7675 §5.2.
+#[test]
+fn revoked_consent_ends_both_sides_and_a_restart_brings_them_back() {
+    let mut pair = completed();
+    let began = pair.now();
+    pair.core_mut(0).revoke_consent(STREAM, began).unwrap();
+    pair.pump();
+    let revoked = (State::Failed, StateReason::ConsentRevoked);
+    assert_eq!(states(&pair, 0, began), [revoked]);
+    let sent = pair.data(0).sent;
+    pair.send_data(0);
+    assert_eq!(pair.data(0).sent, sent, "we send nothing");
+    pair.run_until(began + Duration::from_secs(7));
+    let told = (State::Failed, StateReason::ConsentExpired);
+    assert_eq!(states(&pair, 1, began), [told], "its next check was answered with 403");
+    restart(&mut pair, 1, Sockets::Keep);
+    pair.signal(0);
+    pair.signal(1);
+    pair.run_until(began + Duration::from_secs(15));
+    assert_eq!([0, 1].map(|side: usize| pair.core(side).state()), [State::Completed; 2]);
+}

@@ -233,16 +233,6 @@ fn end_of_candidates_comes_once_and_last() {
     assert_eq!(ended(&alone), 2, "one for each stream, by the budget of gathering");
     let given = alone.candidates().len();
     server_answers(&mut alone, &requests[1], "192.0.2.1:4001");
-    let address = floe::agent::LocalAddress {
-        ip: "10.0.0.9".parse().unwrap(),
-        interface: "eth9".into(),
-        index: 9,
-        prefix: None,
-        temporary: None,
-        deprecated: None,
-    };
-    let now = alone.now;
-    alone.core.handle_input(now, floe::agent::Input::LocalAddresses(&[address]));
     alone.drain();
     alone.run(Duration::from_secs(10));
     assert_eq!(alone.candidates().len(), given);

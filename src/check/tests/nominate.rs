@@ -153,6 +153,7 @@ fn view(priority: u64, path: Path) -> PairView {
         state: PairState::InProgress,
         rtt: Some(Duration::from_millis(30)),
         first_sent: Some(ms(0)),
+        confirmed: None,
         sent: 1,
         missed: 0,
     }

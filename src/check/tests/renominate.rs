@@ -82,7 +82,8 @@ fn when_a_standby_is_better() {
         path,
         state: PairState::Succeeded,
         rtt: Some(Duration::from_millis(millis)),
-        first_sent: None,
+        first_sent: Some(ms(0)),
+        confirmed: Some(ms(500)),
         sent: 9,
         missed,
     };
@@ -97,6 +98,9 @@ fn when_a_standby_is_better() {
     assert_eq!(better(early, view(direct, 50, 2), &[view(direct, 90, 0)]), Some(0));
     assert_eq!(better(early, view(direct, 50, 1), &[view(direct, 90, 0)]), None);
     assert_eq!(better(early, view(direct, 50, 2), &[view(direct, 90, 1)]), None);
+    let younger = PairView { first_sent: Some(ms(600)), ..view(direct, 90, 0) };
+    assert_eq!(better(early, view(direct, 50, 1), &[younger]), Some(0));
+    assert_eq!(better(early, view(direct, 50, 0), &[younger]), None);
     let both = [view(relayed, 10, 0), view(direct, 90, 0)];
     assert_eq!(better(early, view(direct, 50, 2), &both), Some(1));
     // Direct instead of relayed.
