@@ -123,6 +123,12 @@ pub struct RemoteParameters {
     pub lite: bool,
     /// The peer's `ice-options`.
     pub options: Vec<Box<str>>,
+    /// Our username fragment that these answer, if the signalling says so
+    /// ([`super::Event::Restarted`] has it for the other direction). Where both
+    /// sides restart, or one does twice, it tells an answer that was overtaken
+    /// from a new restart. SDP does not need it: there an answer belongs to
+    /// its offer.
+    pub answers: Option<Box<str>>,
 }
 
 impl RemoteParameters {
@@ -136,6 +142,7 @@ impl RemoteParameters {
             pacing: Self::DEFAULT_PACING,
             lite: false,
             options: Vec::new(),
+            answers: None,
         }
     }
 }

@@ -187,7 +187,8 @@ impl Core {
     /// The peer's parameters: checks of the stream start. The same ones again
     /// change nothing, nor do those of the session before a restart. Others
     /// mean that the peer restarts ICE: so do we, and [`Event::Restarted`] has
-    /// the credentials to answer with (RFC 8839 §4.4.1.1.1).
+    /// the credentials to answer with (RFC 8839 §4.4.1.1.1). What answers
+    /// credentials that we have no more changes nothing either.
     ///
     /// # Errors
     /// The session is as it was: [`CommandError::UnknownStream`],
@@ -214,8 +215,17 @@ impl Core {
         if entry.sessions().any(is_half) {
             return Err(CommandError::HalfRestart);
         }
-        if entry.current.remote.is_some() {
-            self.begin_session(stream, Sockets::Keep, now)?;
+        let current = &entry.current;
+        match &parameters.answers {
+            // It answers what was before a restart of ours.
+            Some(answered) if *answered != current.local.ufrag => return Ok(()),
+            // An answer after all, where something older was taken for one.
+            Some(_) => {}
+            None if current.remote.is_some() => {
+                let answers = Some(theirs.ufrag.clone());
+                self.begin_session(stream, Sockets::Keep, answers, now)?;
+            }
+            None => {}
         }
         self.begin_checks(stream, parameters, now)?;
         self.advance(now);
@@ -231,9 +241,12 @@ impl Core {
     ) -> Result<(), CommandError> {
         let session = &mut self.stream_mut(stream)?.current;
         let key = crate::stun::IntegrityKey::short_term(&parameters.credentials.pwd);
-        session.remote = Some(Remote { credentials: parameters.credentials, key });
+        let replaced = session.remote.replace(Remote { credentials: parameters.credentials, key });
         let early = std::mem::take(&mut session.early);
         let list = session.list;
+        if replaced.is_some() {
+            self.forget_templates();
+        }
         // RFC 8445 §6.1.1: a full agent controls a lite one.
         match (self.config.lite, parameters.lite) {
             (false, true) => self.switch_role(Role::Controlling),

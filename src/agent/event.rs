@@ -118,6 +118,9 @@ pub enum Event {
         stream: StreamId,
         /// The new credentials.
         credentials: Credentials,
+        /// The peer's username fragment that they answer; `None` where the
+        /// restart is ours. See [`super::RemoteParameters::answers`].
+        answers: Option<Box<str>>,
     },
     /// A server gave no candidate for one of our addresses.
     CandidateError {

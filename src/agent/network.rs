@@ -88,7 +88,7 @@ impl Core {
     /// Restarts ICE for a stream, as the application would not have to.
     fn recover(&mut self, id: StreamId, now: Time) {
         let connected = self.stream(id).is_some_and(|s| s.paths.iter().any(Option::is_some));
-        if self.begin_session(id, Sockets::Keep, now).is_err() {
+        if self.begin_session(id, Sockets::Keep, None, now).is_err() {
             return;
         }
         if let Ok(stream) = self.stream_mut(id) {

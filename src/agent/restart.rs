@@ -41,7 +41,7 @@ impl Core {
     ) -> Result<Credentials, CommandError> {
         self.must_be_open()?;
         self.stream_mut(stream)?;
-        let credentials = self.begin_session(stream, sockets, now)?;
+        let credentials = self.begin_session(stream, sockets, None, now)?;
         self.advance(now);
         Ok(credentials)
     }
@@ -51,6 +51,7 @@ impl Core {
         &mut self,
         id: StreamId,
         sockets: Sockets,
+        answers: Option<Box<str>>,
         now: Time,
     ) -> Result<Credentials, CommandError> {
         // Notices name pairs that are about to go.
@@ -84,7 +85,8 @@ impl Core {
         if self.has_begun {
             self.socket_ops.push_back(SocketOp::ListAddresses);
         }
-        self.events.push_back(Event::Restarted { stream: id, credentials: credentials.clone() });
+        let restarted = Event::Restarted { stream: id, credentials: credentials.clone(), answers };
+        self.events.push_back(restarted);
         self.reported.reopen();
         self.update_paths(id, now);
         Ok(credentials)

@@ -328,3 +328,38 @@ fn revoked_consent_ends_both_sides_and_a_restart_brings_them_back() {
     pair.run_until(began + Duration::from_secs(15));
     assert_eq!([0, 1].map(|side: usize| pair.core(side).state()), [State::Completed; 2]);
 }
+
+/// The answer to our first restart comes after the second.
+#[test]
+fn an_answer_that_was_overtaken_is_told_from_a_restart() {
+    let mut pair = completed();
+    let answer = |pair: &Pair, side: usize| {
+        let credentials = pair.core(side).local_credentials(STREAM).unwrap();
+        let mut answer = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+        answer.answers = pair.events(side).iter().rev().find_map(|(_, event)| match event {
+            Event::Restarted { answers, .. } => Some(answers.clone()),
+            _ => None,
+        })?;
+        Some(answer)
+    };
+    restart(&mut pair, 0, Sockets::Keep);
+    pair.signal_parameters(1);
+    let overtaken = answer(&pair, 1).unwrap();
+    assert!(overtaken.answers.is_some());
+    restart(&mut pair, 0, Sockets::Keep);
+    let (ours, now) = (pair.core(0).local_credentials(STREAM).cloned(), pair.now());
+    pair.core_mut(0).set_remote_parameters(STREAM, overtaken.clone(), now).unwrap();
+    pair.signal_parameters(1);
+    let right = answer(&pair, 1).unwrap();
+    // Even where what was overtaken was taken for an answer.
+    let unmarked = RemoteParameters { answers: None, ..overtaken };
+    pair.core_mut(0).set_remote_parameters(STREAM, unmarked, now).unwrap();
+    pair.core_mut(0).set_remote_parameters(STREAM, right, now).unwrap();
+    assert_eq!(pair.core(0).local_credentials(STREAM).cloned(), ours, "no further restart");
+    for side in 0..2 {
+        pair.signal_candidates(side, STREAM);
+    }
+    pair.pump();
+    pair.run_until(now + Duration::from_secs(10));
+    assert_eq!([0, 1].map(|side: usize| pair.core(side).state()), [State::Completed; 2]);
+}

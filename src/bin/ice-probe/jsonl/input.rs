@@ -129,6 +129,9 @@ fn credentials(object: &Object<'_>) -> Result<Input, BadLine> {
     if let Some(lite) = object.optional::<bool>("lite", "true or false")? {
         parameters.lite = lite.value;
     }
+    if let Some(answers) = object.optional::<String>("answers", "a string")? {
+        parameters.answers = Some(answers.ice_chars(&UFRAG_LENGTH)?.into());
+    }
     if let Some(options) = object.optional::<Vec<String>>("options", "an array of strings")? {
         parameters.options = options.value.into_iter().map(Into::into).collect();
     }

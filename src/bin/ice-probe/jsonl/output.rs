@@ -21,6 +21,9 @@ pub(crate) enum Output {
         pacing: u64,
         /// Whether this agent is lite.
         lite: bool,
+        /// The peer's username fragment that they answer after a restart.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        answers: Option<String>,
     },
     /// A candidate of ours.
     Candidate {

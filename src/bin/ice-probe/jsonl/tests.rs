@@ -58,6 +58,7 @@ fn what_the_agent_prints_of_itself_its_peer_reads() {
         options: vec!["ice2", "trickle"],
         pacing: 5,
         lite: false,
+        answers: None,
     };
     let line = output.to_line();
     assert_eq!(

@@ -57,13 +57,17 @@ impl Session {
 
     /// Prints the first line and starts to gather.
     pub(crate) async fn start(&mut self) -> Result<(), AgentError> {
-        let line = self.credentials_line(&self.agent.credentials());
+        let line = self.credentials_line(&self.agent.credentials(), None);
         self.print(&line).await;
         self.agent.gather()
     }
 
     /// Our credentials, which candidates carry from now on.
-    fn credentials_line(&mut self, credentials: &agent::Credentials) -> Output {
+    fn credentials_line(
+        &mut self,
+        credentials: &agent::Credentials,
+        answers: Option<Box<str>>,
+    ) -> Output {
         self.ufrag = credentials.ufrag.to_string();
         Output::Credentials {
             ufrag: self.ufrag.clone(),
@@ -71,6 +75,7 @@ impl Session {
             options: self.agent.options(),
             pacing: u64::try_from(self.agent.pacing().as_millis()).unwrap_or(u64::MAX),
             lite: false,
+            answers: answers.map(String::from),
         }
     }
 
@@ -123,6 +128,11 @@ impl Session {
     }
 
     fn credentials(&mut self, parameters: RemoteParameters) -> Vec<Output> {
+        let ours = self.agent.credentials().ufrag;
+        if parameters.answers.as_ref().is_some_and(|answers| *answers != ours) {
+            // A restart of ours has overtaken it.
+            return Vec::new();
+        }
         if let Err(error) = self.agent.set_remote(parameters.clone()) {
             return vec![BadLine::refused("credentials", error.to_string()).answer()];
         }
@@ -199,7 +209,9 @@ impl Session {
             Event::Candidate { candidate, .. } => {
                 Output::Candidate { candidate: candidate.to_string(), ufrag: self.ufrag.clone() }
             }
-            Event::Restarted { credentials, .. } => self.credentials_line(&credentials),
+            Event::Restarted { credentials, answers, .. } => {
+                self.credentials_line(&credentials, answers)
+            }
             Event::EndOfCandidates { .. } => Output::EndOfCandidates { ufrag: self.ufrag.clone() },
             Event::CandidateError { uri, code, text, .. } => {
                 Output::CandidateError { url: uri.into(), code, text: text.into() }
