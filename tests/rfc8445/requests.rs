@@ -207,6 +207,19 @@ fn a_nomination_of_another_pair_waits_for_its_check() {
     assert_eq!(bench.checks.components(0)[0].selected, Some(id));
 }
 
+/// Implementations exist that send USE-CANDIDATE in either role.
+#[test]
+fn the_controlling_agent_answers_use_candidate_and_ignores_it() {
+    let mut bench = Bench::simple(Role::Controlling, 2);
+    bench.run(ms(0));
+    bench.peer_checks("10.0.1.2:1", true).unwrap();
+    bench.run(TA);
+    bench.answer("10.0.1.2:1");
+    let (_, pair) = bench.pair("10.0.1.2:1");
+    assert!(!pair.nominated, "the pair is valid, and this agent has not nominated it yet");
+    assert_eq!(bench.checks.components(0)[0].selected, None);
+}
+
 #[test]
 fn a_nomination_heard_during_our_check_selects_by_its_answer() {
     let mut bench = Bench::simple(Role::Controlled, 1);
