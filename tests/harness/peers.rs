@@ -1,15 +1,9 @@
 //! The agents under test and the foreign ones, as commands to run.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Command;
 
-use super::requirement::lacking;
-
-/// The release that the tests were written against.
-const AIOICE: &str = "aioice==0.13.0";
-/// What libnice and its program here need, as pkg-config knows them.
-const LIBNICE: [&str; 2] = ["nice", "json-glib-1.0"];
+use super::programs::{self, Program, built, source};
+use super::requirement::{asked_for, lacking};
 
 /// An ICE implementation that speaks the JSON Lines of `ice-probe stdio`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +14,27 @@ pub(crate) enum Implementation {
     Libnice,
     /// aioice, from PyPI.
     Aioice,
+    /// Debian's pion/ice, where `FLOE_PEERS` names it.
+    Pion,
+    /// The crate rice-proto, where `FLOE_PEERS` names it.
+    Rice,
+    /// The crate webrtc-ice, where `FLOE_PEERS` names it.
+    WebrtcIce,
+    /// Chromium without a window, where `FLOE_PEERS` names it.
+    Chromium,
+}
+
+/// How candidates are exchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// Each as it is found (RFC 8838).
+    #[default]
+    FullTrickle,
+    /// The controlling agent's all at once, the other's as they are found
+    /// (RFC 8838 §16).
+    HalfTrickle,
+    /// All at once on both sides.
+    Complete,
 }
 
 /// How an agent is to run.
@@ -35,12 +50,37 @@ pub(crate) struct Options {
     pub(crate) loopback: bool,
     /// libnice offers TCP candidates too.
     pub(crate) tcp: bool,
-    /// libnice exchanges complete candidate lists.
-    pub(crate) no_trickle: bool,
+    /// How candidates are exchanged.
+    pub(crate) exchange: Exchange,
     /// libnice waits for better pairs before it nominates.
     pub(crate) regular_nomination: bool,
     /// No IPv6 candidates.
     pub ipv4_only: bool,
+    /// Chromium names its addresses `<uuid>.local`.
+    pub(crate) mdns: bool,
+    /// What Chromium is told to expect: the SHA-256 of a certificate.
+    pub(crate) fingerprint: Option<String>,
+}
+
+impl Exchange {
+    /// In a few words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::FullTrickle => "full trickle",
+            Self::HalfTrickle => "half trickle",
+            Self::Complete => "complete lists",
+        }
+    }
+
+    /// Whether the controlling and the controlled agent's lines wait until
+    /// all of their candidates are there.
+    pub(crate) fn complete(self) -> [bool; 2] {
+        match self {
+            Self::FullTrickle => [false, false],
+            Self::HalfTrickle => [true, false],
+            Self::Complete => [true, true],
+        }
+    }
 }
 
 impl Implementation {
@@ -50,16 +90,50 @@ impl Implementation {
             Self::Floe => "floe",
             Self::Libnice => "libnice",
             Self::Aioice => "aioice",
+            Self::Pion => "pion",
+            Self::Rice => "rice",
+            Self::WebrtcIce => "webrtc-ice",
+            Self::Chromium => "chromium",
         }
+    }
+
+    /// The version that runs here, if it can be told.
+    pub(crate) fn version(self) -> String {
+        let version = match self {
+            Self::Floe => Ok(env!("CARGO_PKG_VERSION").to_owned()),
+            Self::Libnice => programs::libnice_version(),
+            Self::Aioice => programs::aioice_version(),
+            Self::Pion => programs::pion_version(),
+            Self::Rice => programs::locked_version("rice-proto"),
+            Self::WebrtcIce => programs::locked_version("webrtc-ice"),
+            Self::Chromium => programs::chromium_version(),
+        };
+        version.unwrap_or_default()
     }
 
     /// Whether it can run here; what has to be built or installed for it is,
     /// at the first call, so call it outside the namespaces first.
+    ///
+    /// # Panics
+    ///
+    /// If `FLOE_PEERS` or `FLOE_REQUIRE` names it and it cannot be had.
     pub(crate) fn available(self) -> bool {
         match self {
             Self::Floe => true,
-            Self::Libnice => found(self.name(), libnice()),
-            Self::Aioice => found(self.name(), aioice()),
+            Self::Libnice | Self::Aioice => {
+                let program = self.program();
+                if let Err(why) = &program {
+                    lacking(self.name(), why);
+                }
+                program.is_ok()
+            }
+            Self::Pion | Self::Rice | Self::WebrtcIce | Self::Chromium => {
+                let asked = asked_for(self.name());
+                if asked && let Err(why) = self.program() {
+                    panic!("{} is asked for by FLOE_PEERS, but {why}", self.name());
+                }
+                asked
+            }
         }
     }
 
@@ -69,26 +143,35 @@ impl Implementation {
     ///
     /// If it is not available, or cannot do what `options` ask.
     pub(crate) fn command(self, options: &Options) -> Command {
-        let mut command = match self {
-            Self::Floe => floe(options),
-            Self::Libnice => {
-                let mut command = Command::new(libnice().as_ref().expect("libnice was built"));
-                if options.loopback {
-                    command.args(["--bind", "127.0.0.1"]);
-                }
-                command.args(options.tcp.then_some("--tcp"));
-                command.args(options.no_trickle.then_some("--no-trickle"));
-                command.args(options.regular_nomination.then_some("--regular-nomination"));
-                command
-            }
+        let program = self.program().expect("it is available");
+        let interpreter =
+            if self == Self::Chromium { "python3".as_ref() } else { program.as_path() };
+        let mut command = Command::new(interpreter);
+        match self {
+            Self::Floe => floe(&mut command, options),
+            Self::Libnice => libnice(&mut command, options),
             Self::Aioice => {
                 assert!(!options.loopback, "aioice takes no loopback address");
-                let mut command = Command::new(aioice().as_ref().expect("aioice was installed"));
                 command.arg(source("aioice_peer.py"));
                 command.args(options.ipv4_only.then_some("--no-ipv6"));
-                command
             }
-        };
+            Self::Chromium => {
+                assert!(!options.loopback, "Chromium takes no loopback address");
+                command.arg(source("chromium_peer.py")).arg("--browser").arg(&program);
+                command.args(options.mdns.then_some("--mdns"));
+                let fingerprint = options.fingerprint.iter();
+                command.args(fingerprint.flat_map(|hash| ["--fingerprint", hash]));
+                // For its profiles, should a killed script leave one behind.
+                command.env("TMPDIR", built());
+            }
+            Self::Pion | Self::Rice | Self::WebrtcIce => {
+                assert!(!options.loopback, "it gathers on other addresses than loopback");
+                command.args(options.ipv4_only.then_some("--ipv4-only"));
+            }
+        }
+        if !matches!(self, Self::Floe | Self::Aioice) && options.exchange == Exchange::Complete {
+            command.arg("--no-trickle");
+        }
         command.arg(if options.controlling { "--controlling" } else { "--controlled" });
         if let Some(components) = options.components {
             command.args(["--components", &components.to_string()]);
@@ -99,86 +182,34 @@ impl Implementation {
         }
         command
     }
+
+    /// The program to run, or the interpreter that runs it; Chromium's is
+    /// started by its script.
+    fn program(self) -> Program {
+        match self {
+            Self::Floe => Ok(env!("CARGO_BIN_EXE_ice-probe").into()),
+            Self::Libnice => programs::libnice().clone(),
+            Self::Aioice => programs::aioice().clone(),
+            Self::Pion => programs::pion().clone(),
+            Self::Rice => programs::rust("stdio_rice"),
+            Self::WebrtcIce => programs::rust("stdio_webrtc_ice"),
+            Self::Chromium => programs::chromium().clone(),
+        }
+    }
 }
 
-fn floe(options: &Options) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ice-probe"));
+fn floe(command: &mut Command, options: &Options) {
     command.arg("stdio");
     if options.loopback {
         command.args(["--include-loopback", "--bind", "127.0.0.1"]);
     }
     command.args(options.ipv4_only.then_some("--ipv4-only"));
-    command
 }
 
-fn found(tool: &str, outcome: &Result<PathBuf, String>) -> bool {
-    if let Err(why) = outcome {
-        lacking(tool, why);
+fn libnice(command: &mut Command, options: &Options) {
+    if options.loopback {
+        command.args(["--bind", "127.0.0.1"]);
     }
-    outcome.is_ok()
-}
-
-fn source(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peers").join(file)
-}
-
-/// The built C program, or why there is none.
-fn libnice() -> &'static Result<PathBuf, String> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let source = source("libnice.c");
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libnice-peer");
-        if newer(&program, &source) {
-            return Ok(program);
-        }
-        let flags = output(Command::new("pkg-config").args(["--cflags", "--libs"]).args(LIBNICE))?;
-        // Another test program may be at it too: each builds its own, and
-        // the rename makes one of them the result.
-        let fresh = program.with_extension(std::process::id().to_string());
-        output(
-            Command::new("cc")
-                .args(["-std=c11", "-O1", "-Wall", "-Wextra", "-o"])
-                .args([&fresh, &source])
-                .args(flags.split_whitespace()),
-        )?;
-        std::fs::rename(&fresh, &program).map_err(|error| error.to_string())?;
-        Ok(program)
-    })
-}
-
-/// An interpreter that has aioice, or why there is none.
-fn aioice() -> &'static Result<PathBuf, String> {
-    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aioice");
-        let own = directory.join("bin/python");
-        let there = [PathBuf::from("python3"), own.clone()];
-        let has_it =
-            |python: &PathBuf| output(Command::new(python).args(["-c", "import aioice"])).is_ok();
-        if let Some(python) = there.into_iter().find(has_it) {
-            return Ok(python);
-        }
-        output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))?;
-        output(Command::new(&own).args(["-m", "pip", "install", "--quiet", AIOICE]))?;
-        Ok(own)
-    })
-}
-
-fn newer(program: &Path, source: &Path) -> bool {
-    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
-    matches!((modified(program), modified(source)), (Ok(built), Ok(written)) if built > written)
-}
-
-/// Runs a command to its end; what it printed, or why it did not succeed.
-fn output(command: &mut Command) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{name} does not run: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{name} failed: {}", complaint.trim().lines().last().unwrap_or_default()))
+    command.args(options.tcp.then_some("--tcp"));
+    command.args(options.regular_nomination.then_some("--regular-nomination"));
 }

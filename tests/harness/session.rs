@@ -31,6 +31,8 @@ pub(crate) struct Session {
     deadline: Instant,
     /// Whether signalling lines go on to the other side, or are held.
     forwarding: bool,
+    /// Per side, whether they are held until all of a generation's are there.
+    complete: [bool; 2],
     /// Both were told to close, so that their end is no fault.
     closing: bool,
     transcript: Vec<String>,
@@ -46,14 +48,18 @@ pub(crate) struct Side {
     pub(crate) states: Vec<(Instant, String)>,
     /// Its candidate lines.
     pub(crate) candidates: Vec<String>,
-    /// It has announced the end of its candidates.
+    /// It has announced the end of its present generation's candidates.
     pub(crate) gathered: bool,
+    /// Its fragments, one a generation.
+    pub(crate) ufrags: Vec<String>,
     /// Per component, the selected pair's local and remote candidate.
     pub(crate) selected: BTreeMap<u64, (String, String)>,
     /// What it received: component and payload.
     pub(crate) received: Vec<(u64, Vec<u8>)>,
     /// Its `error` lines.
     pub(crate) errors: Vec<String>,
+    /// What a foreign agent says beyond the contract.
+    pub(crate) more: Vec<Value>,
     ended: bool,
 }
 
@@ -69,7 +75,26 @@ impl Session {
             side
         });
         let deadline = Instant::now() + TEST_LIMIT;
-        Self { sides, printed, deadline, forwarding: false, closing: false, transcript: Vec::new() }
+        Self {
+            sides,
+            printed,
+            deadline,
+            forwarding: false,
+            complete: [false; 2],
+            closing: false,
+            transcript: Vec::new(),
+        }
+    }
+
+    /// Passes on a side's lines only when all of its candidates are there,
+    /// where its flag is set. In force for every generation.
+    pub(crate) fn pass_complete_lists(&mut self, complete: [bool; 2]) {
+        self.complete = complete;
+    }
+
+    /// Gives the test more time than [`TEST_LIMIT`].
+    pub(crate) fn extend(&mut self, time: Duration) {
+        self.deadline += time;
     }
 
     /// Passes on what is held, and from now on every line as it comes.
@@ -77,11 +102,24 @@ impl Session {
     pub(crate) fn forward(&mut self) -> Instant {
         self.forwarding = true;
         for from in [0, 1] {
+            self.pass(from);
+        }
+        Instant::now()
+    }
+
+    /// Passes on what a side's peer may have.
+    fn pass(&mut self, from: usize) {
+        if self.forwarding && (self.sides[from].gathered || !self.complete[from]) {
             let held = std::mem::take(&mut self.sides[from].held);
             let lines: String = held.iter().map(|line| format!("{line}\n")).collect();
             self.sides[1 - from].write(&lines);
         }
-        Instant::now()
+    }
+
+    /// Writes a line to an agent.
+    pub(crate) fn tell(&mut self, side: usize, line: &Value) {
+        self.transcript.push(format!("to {} {line}", self.sides[side].name));
+        self.sides[side].write(&format!("{line}\n"));
     }
 
     /// Handles lines until `done`.
@@ -91,19 +129,29 @@ impl Session {
     /// With all lines so far, if the test's time is over or an agent ended.
     pub(crate) fn until(&mut self, what: &str, done: impl Fn(&[Side; 2]) -> bool) {
         while !done(&self.sides) {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            match self.printed.recv_timeout(left) {
-                Ok((side, at, Some(line))) => self.take(side, at, line),
-                Ok((side, _, None)) => {
-                    self.sides[side].ended = true;
-                    if !self.closing {
-                        let name = &self.sides[side].name;
-                        self.fail(&format!("{name} ended before {what}"));
-                    }
+            self.step(what, Duration::MAX);
+        }
+    }
+
+    /// Handles the next line, or none if none comes within `wait`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Session::until`].
+    pub(crate) fn step(&mut self, what: &str, wait: Duration) {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match self.printed.recv_timeout(left.min(wait)) {
+            Ok((side, at, Some(line))) => self.take(side, at, line),
+            Ok((side, _, None)) => {
+                self.sides[side].ended = true;
+                if !self.closing {
+                    let name = &self.sides[side].name;
+                    self.fail(&format!("{name} ended before {what}"));
                 }
-                Err(RecvTimeoutError::Timeout) => self.fail(&format!("no time left for {what}")),
-                Err(RecvTimeoutError::Disconnected) => self.fail(&format!("no agent left: {what}")),
             }
+            Err(RecvTimeoutError::Timeout) if left > wait => {}
+            Err(RecvTimeoutError::Timeout) => self.fail(&format!("no time left for {what}")),
+            Err(RecvTimeoutError::Disconnected) => self.fail(&format!("no agent left: {what}")),
         }
     }
 
@@ -129,13 +177,18 @@ impl Session {
             for payload in payloads {
                 let to = 1 - from;
                 let before = self.sides[to].received.len();
-                let line = send_line(component, payload);
-                self.sides[from].write(&format!("{line}\n"));
+                self.send(from, component, payload);
                 self.until("the payload", |sides| sides[to].received.len() > before);
                 let (on, got) = &self.sides[to].received[before];
                 assert_eq!((*on, got), (component, payload), "from {}", self.sides[from].name);
             }
         }
+    }
+
+    /// Sends a payload on a component.
+    pub(crate) fn send(&mut self, from: usize, component: u64, payload: &[u8]) {
+        let line = send_line(component, payload);
+        self.sides[from].write(&format!("{line}\n"));
     }
 
     /// Closes both and waits for their processes to end by themselves.
@@ -157,17 +210,18 @@ impl Session {
         let Ok(object) = serde_json::from_str::<Value>(&line) else {
             self.fail(&format!("{} printed no JSON: {line}", self.sides[from].name));
         };
-        if !self.sides[from].note(at, &object) {
-            return;
-        }
-        if self.forwarding {
-            self.sides[1 - from].write(&format!("{line}\n"));
-        } else {
+        if self.sides[from].note(at, object) {
             self.sides[from].held.push(line);
+            self.pass(from);
         }
     }
 
-    fn fail(&self, why: &str) -> ! {
+    /// Ends the test.
+    ///
+    /// # Panics
+    ///
+    /// Always, with all lines so far.
+    pub(crate) fn fail(&self, why: &str) -> ! {
         panic!("{why}; the lines so far:\n{}", self.transcript.join("\n"));
     }
 }
@@ -205,9 +259,11 @@ impl Side {
             states: Vec::new(),
             candidates: Vec::new(),
             gathered: false,
+            ufrags: Vec::new(),
             selected: BTreeMap::new(),
             received: Vec::new(),
             errors: Vec::new(),
+            more: Vec::new(),
             ended: false,
         }
     }
@@ -223,11 +279,16 @@ impl Side {
     }
 
     /// Keeps what a line says; true for a line that is meant for the peer.
-    fn note(&mut self, at: Instant, object: &Value) -> bool {
+    fn note(&mut self, at: Instant, object: Value) -> bool {
         let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
         let component = object["component"].as_u64().unwrap_or(1);
         match object["type"].as_str().unwrap_or_default() {
-            "credentials" | "sync" => return true,
+            "credentials" => {
+                self.ufrags.push(text("ufrag"));
+                self.gathered = false;
+                return true;
+            }
+            "sync" => return true,
             "candidate" => {
                 self.candidates.push(text("candidate"));
                 return true;
@@ -240,9 +301,9 @@ impl Side {
             "selected" => {
                 self.selected.insert(component, (text("local"), text("remote")));
             }
-            "received" => self.received.push((component, payload(object))),
+            "received" => self.received.push((component, payload(&object))),
             "error" => self.errors.push(object.to_string()),
-            _ => {}
+            _ => self.more.push(object),
         }
         false
     }

@@ -1,0 +1,143 @@
+//! One negotiation with a foreign agent, and the line that says how it went.
+
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use crate::harness::namespace::{Namespace, enter};
+use crate::harness::peers::Implementation::Floe;
+use crate::harness::peers::{Exchange, Implementation, Options};
+use crate::harness::session::{Session, Side};
+
+/// Over 127.0.0.1; the first of `agents` controls.
+pub(crate) fn over_loopback(agents: [Implementation; 2], options: &Options) {
+    if agents.into_iter().all(Implementation::available) {
+        let options = Options { loopback: true, ..options.clone() };
+        negotiate(agents, &options, [None, None]);
+    }
+}
+
+/// Over a link between two hosts, for every way to exchange candidates.
+pub(crate) fn each_exchange(test: &str, agents: [Implementation; 2], options: &Options) {
+    let Some(hosts) = two_hosts(test, agents) else { return };
+    for exchange in [Exchange::FullTrickle, Exchange::HalfTrickle, Exchange::Complete] {
+        let options = Options { exchange, ..options.clone() };
+        negotiate(agents, &options, hosts.each_ref().map(Some));
+    }
+}
+
+/// Two hosts on one link, with IPv4 and IPv6 addresses, in the run inside the
+/// namespaces of `test`.
+pub(crate) fn two_hosts(test: &str, agents: [Implementation; 2]) -> Option<[Namespace; 2]> {
+    if !agents.into_iter().all(Implementation::available) || !enter(test) {
+        return None;
+    }
+    let hosts = [Namespace::new("host-1"), Namespace::new("host-2")];
+    hosts[0].connect("eth0", &hosts[1], "eth0");
+    for (host, last) in hosts.iter().zip(1..) {
+        host.ip(&format!("address add 10.0.0.{last}/24 dev eth0"));
+        host.ip(&format!("address add fd00::{last}/64 dev eth0 nodad"));
+        // For multicast; nothing is behind it.
+        host.ip("route add default dev eth0");
+    }
+    Some(hosts)
+}
+
+/// Starts both agents and passes their lines on as `options` ask.
+pub(crate) fn start(
+    agents: [Implementation; 2],
+    options: &Options,
+    hosts: [Option<&Namespace>; 2],
+) -> Session {
+    let [first, second] = agents.map(Implementation::name);
+    let [controlling, controlled] = [(agents[0], true), (agents[1], false)]
+        .map(|(agent, controlling)| agent.command(&Options { controlling, ..options.clone() }));
+    let mut session =
+        Session::start([(first, controlling, hosts[0]), (second, controlled, hosts[1])]);
+    session.pass_complete_lists(options.exchange.complete());
+    session.forward();
+    session
+}
+
+/// Connected, completed, on one pair, data both ways on every component, and
+/// closed.
+pub(crate) fn negotiate(
+    agents: [Implementation; 2],
+    options: &Options,
+    hosts: [Option<&Namespace>; 2],
+) {
+    let session = connect(agents, options, hosts);
+    session.close();
+    record(agents, options, "no", "both ways");
+}
+
+/// The same, up to the data.
+pub(crate) fn connect(
+    agents: [Implementation; 2],
+    options: &Options,
+    hosts: [Option<&Namespace>; 2],
+) -> Session {
+    let components = options.components.unwrap_or(1);
+    let mut session = start(agents, options, hosts);
+    session.until_connected();
+    session.until_completed();
+    until_same_pairs(&mut session, components);
+    session.exchange(components.into(), &payloads(agents));
+    for side in &session.sides {
+        assert!(side.errors.is_empty(), "{:?}", side.errors);
+    }
+    session
+}
+
+/// Waits until both have selected the same pair for every component.
+pub(crate) fn until_same_pairs(session: &mut Session, components: u16) {
+    session.until("the same selected pairs", |[one, other]| {
+        (1..=u64::from(components)).all(|component| same_pair(one, other, component))
+    });
+}
+
+fn same_pair(one: &Side, other: &Side, component: u64) -> bool {
+    let (Some(one), Some(other)) = (one.selected.get(&component), other.selected.get(&component))
+    else {
+        return false;
+    };
+    let ends = |(local, remote): &(String, String)| [address(local), address(remote)];
+    let [near, far] = ends(other);
+    ends(one) == [far, near]
+}
+
+/// Where a candidate line says that it is.
+pub(crate) fn address(candidate: &str) -> Option<(IpAddr, u16)> {
+    let mut words = candidate.split_whitespace().skip(4);
+    words.next()?.parse().ok().zip(words.next()?.parse().ok())
+}
+
+/// Prints what `tests/interop/table` makes a table of. Called when all of it
+/// has happened.
+pub(crate) fn record(agents: [Implementation; 2], options: &Options, restart: &str, data: &str) {
+    let [controlling, controlled] = agents;
+    let (peer, role) =
+        if controlling == Floe { (controlled, "controlled") } else { (controlling, "controlling") };
+    let object = json!({
+        "peer": peer.name(),
+        "version": peer.version(),
+        "role": role,
+        "against": if controlling == Floe { controlling } else { controlled }.name(),
+        "exchange": options.exchange.name(),
+        "components": options.components.unwrap_or(1),
+        "mdns": options.mdns,
+        "restart": restart,
+        "data": data,
+    });
+    println!("interop: {object}");
+}
+
+fn payloads(agents: [Implementation; 2]) -> Vec<Vec<u8>> {
+    let mut payloads =
+        vec![b"hello".to_vec(), "ice \u{2744}".into(), (0..=255).collect(), vec![b'x'; 1_200]];
+    // The others swallow it.
+    if agents == [Floe, Floe] {
+        payloads.push(Vec::new());
+    }
+    payloads
+}
