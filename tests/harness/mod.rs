@@ -3,6 +3,6 @@
 
 pub(crate) mod namespace;
 pub(crate) mod peers;
-mod programs;
+pub(crate) mod programs;
 pub(crate) mod requirement;
 pub(crate) mod session;

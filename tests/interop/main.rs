@@ -4,6 +4,7 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
 mod asked_for;
+mod chromium;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the lab uses the rest")]
 mod harness;

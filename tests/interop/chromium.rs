@@ -1,0 +1,123 @@
+//! Chromium's RTCPeerConnection, for whoever names `chromium` in
+//! `FLOE_PEERS`. What it sends when ICE is connected is DTLS; a DTLS server
+//! behind this agent takes it, and then the RTCPeerConnection is connected.
+
+mod dtls;
+
+use std::time::Duration;
+
+use crate::harness::namespace::Namespace;
+use crate::harness::peers::Implementation::{Chromium, Floe};
+use crate::harness::peers::{Exchange, Implementation, Options};
+use crate::harness::session::{Session, Side};
+use crate::run::{record, start, two_hosts};
+use dtls::{Certificate, Server, is_client_hello};
+
+/// A browser takes its time to start.
+const EXTRA: Duration = Duration::from_secs(60);
+
+/// How long lines are waited for before datagrams are looked for again.
+const TURN: Duration = Duration::from_millis(10);
+
+const EXCHANGES: [Exchange; 3] = [Exchange::FullTrickle, Exchange::HalfTrickle, Exchange::Complete];
+
+#[test]
+fn chromium_is_controlled() {
+    let test = "chromium::chromium_is_controlled";
+    each_exchange(test, [Floe, Chromium], &EXCHANGES, false);
+}
+
+#[test]
+fn chromium_controls() {
+    each_exchange("chromium::chromium_controls", [Chromium, Floe], &EXCHANGES, false);
+}
+
+/// By its default it does not tell its addresses, but names for them.
+#[test]
+fn chromium_is_controlled_and_names_its_addresses() {
+    let test = "chromium::chromium_is_controlled_and_names_its_addresses";
+    each_exchange(test, [Floe, Chromium], &[Exchange::FullTrickle], true);
+}
+
+#[test]
+fn chromium_controls_and_names_its_addresses() {
+    let test = "chromium::chromium_controls_and_names_its_addresses";
+    each_exchange(test, [Chromium, Floe], &[Exchange::FullTrickle], true);
+}
+
+fn each_exchange(test: &str, agents: [Implementation; 2], exchanges: &[Exchange], mdns: bool) {
+    let Some(hosts) = two_hosts(test, agents) else { return };
+    let certificate = Certificate::make();
+    let fingerprint = Some(certificate.fingerprint());
+    for exchange in exchanges {
+        let fingerprint = fingerprint.clone();
+        let options = Options { exchange: *exchange, mdns, fingerprint, ..Options::default() };
+        negotiate(agents, &options, &hosts, &certificate);
+        record(agents, &options, "no", "DTLS handshake");
+    }
+}
+
+fn negotiate(
+    agents: [Implementation; 2],
+    options: &Options,
+    hosts: &[Namespace; 2],
+    certificate: &Certificate,
+) {
+    let floe = usize::from(agents[1] == Floe);
+    let mut session = start(agents, options, hosts.each_ref().map(Some));
+    session.extend(EXTRA);
+    session.until_connected();
+    session.until("completed", |sides| sides[floe].since("completed").is_some());
+    let candidates = &session.sides[1 - floe].candidates;
+    assert!(!candidates.is_empty());
+    assert!(candidates.iter().all(|line| is_named(line) == options.mdns), "{candidates:?}");
+    session.until("the same selected pair", |[one, other]| {
+        ports(one).zip(ports(other)).is_some_and(|([near, far], theirs)| theirs == [far, near])
+    });
+    session.until("a datagram", |sides| !sides[floe].received.is_empty());
+    let (_, first) = &session.sides[floe].received[0];
+    assert!(is_client_hello(first), "{first:02x?}");
+    shake_hands(&mut session, floe, &Server::start(&hosts[floe], certificate));
+    for side in &session.sides {
+        assert!(side.errors.is_empty(), "{:?}", side.errors);
+    }
+    session.close();
+}
+
+/// Whether a candidate's address is a name of multicast DNS.
+fn is_named(candidate: &str) -> bool {
+    candidate.split_whitespace().nth(4).is_some_and(|address| address.ends_with(".local"))
+}
+
+/// The local and the remote port of the selected pair. Chromium shows no
+/// address that it was not told.
+fn ports(side: &Side) -> Option<[u16; 2]> {
+    let (local, remote) = side.selected.get(&1)?;
+    let port = |candidate: &str| candidate.split_whitespace().nth(5)?.parse().ok();
+    Some([port(local)?, port(remote)?])
+}
+
+/// Carries datagrams between Chromium's DTLS, which is behind `floe`, and the
+/// server's.
+fn shake_hands(session: &mut Session, floe: usize, server: &Server) {
+    let what = "the end of the DTLS handshake";
+    let mut carried = 0;
+    while !has_become(&session.sides[1 - floe], "connected") {
+        if has_become(&session.sides[1 - floe], "failed") {
+            session.fail("the DTLS handshake failed");
+        }
+        for (_, datagram) in &session.sides[floe].received[carried..] {
+            server.send(datagram);
+        }
+        carried = session.sides[floe].received.len();
+        while let Some(datagram) = server.receive() {
+            session.send(floe, 1, &datagram);
+        }
+        session.step(what, TURN);
+    }
+}
+
+/// Whether the RTCPeerConnection has been in this state.
+fn has_become(chromium: &Side, state: &str) -> bool {
+    chromium.more.iter().any(|line| line["type"] == "connection" && line["state"] == state)
+}
