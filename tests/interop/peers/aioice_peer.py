@@ -117,7 +117,8 @@ class Peer:
             "credentials",
             ufrag=self.connection.local_username,
             pwd=self.connection.local_password,
-            options=["ice2", "trickle"],
+            # Not "ice2": it nominates with every check.
+            options=["trickle"],
             pacing=PACING_MS,
             lite=False,
         )
