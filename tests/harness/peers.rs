@@ -111,6 +111,12 @@ impl Implementation {
         version.unwrap_or_default()
     }
 
+    /// Whether its old pair carries data while a restart goes on. The others
+    /// close their sockets first.
+    pub(crate) fn keeps_its_path(self) -> bool {
+        !matches!(self, Self::Pion | Self::WebrtcIce)
+    }
+
     /// Whether it can run here; what has to be built or installed for it is,
     /// at the first call, so call it outside the namespaces first.
     ///

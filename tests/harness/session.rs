@@ -107,6 +107,11 @@ impl Session {
         Instant::now()
     }
 
+    /// Holds back every line from now on.
+    pub(crate) fn hold(&mut self) {
+        self.forwarding = false;
+    }
+
     /// Passes on what a side's peer may have.
     fn pass(&mut self, from: usize) {
         if self.forwarding && (self.sides[from].gathered || !self.complete[from]) {
@@ -276,6 +281,11 @@ impl Side {
     /// When it first printed this state.
     pub(crate) fn since(&self, state: &str) -> Option<Instant> {
         self.states.iter().find(|(_, name)| name == state).map(|(at, _)| *at)
+    }
+
+    /// How often it has printed this state.
+    pub(crate) fn times(&self, state: &str) -> usize {
+        self.states.iter().filter(|(_, name)| name == state).count()
     }
 
     /// Keeps what a line says; true for a line that is meant for the peer.

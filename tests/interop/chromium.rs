@@ -6,6 +6,8 @@ mod dtls;
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::namespace::Namespace;
 use crate::harness::peers::Implementation::{Chromium, Floe};
 use crate::harness::peers::{Exchange, Implementation, Options};
@@ -45,6 +47,16 @@ fn chromium_controls_and_names_its_addresses() {
     each_exchange(test, [Chromium, Floe], &[Exchange::FullTrickle], true);
 }
 
+#[test]
+fn chromium_is_controlled_and_both_restart() {
+    both_restart("chromium::chromium_is_controlled_and_both_restart", [Floe, Chromium]);
+}
+
+#[test]
+fn chromium_controls_and_both_restart() {
+    both_restart("chromium::chromium_controls_and_both_restart", [Chromium, Floe]);
+}
+
 fn each_exchange(test: &str, agents: [Implementation; 2], exchanges: &[Exchange], mdns: bool) {
     let Some(hosts) = two_hosts(test, agents) else { return };
     let certificate = Certificate::make();
@@ -52,18 +64,37 @@ fn each_exchange(test: &str, agents: [Implementation; 2], exchanges: &[Exchange]
     for exchange in exchanges {
         let fingerprint = fingerprint.clone();
         let options = Options { exchange: *exchange, mdns, fingerprint, ..Options::default() };
-        negotiate(agents, &options, &hosts, &certificate);
+        let mut session = connect(agents, &options, &hosts);
+        finish(&mut session, agents, &hosts, &certificate);
+        session.close();
         record(agents, &options, "no", "DTLS handshake");
     }
 }
 
-fn negotiate(
-    agents: [Implementation; 2],
-    options: &Options,
-    hosts: &[Namespace; 2],
-    certificate: &Certificate,
-) {
-    let floe = usize::from(agents[1] == Floe);
+/// The handshake, which is tried from the first connection on, comes to its
+/// end after both have restarted.
+fn both_restart(test: &str, agents: [Implementation; 2]) {
+    let Some(hosts) = two_hosts(test, agents) else { return };
+    let certificate = Certificate::make();
+    let fingerprint = Some(certificate.fingerprint());
+    let options = Options { fingerprint, ..Options::default() };
+    let mut session = connect(agents, &options, &hosts);
+    for who in [0, 1] {
+        restart(&mut session, who, floe_of(agents));
+    }
+    finish(&mut session, agents, &hosts, &certificate);
+    session.close();
+    record(agents, &options, "by either side", "DTLS handshake");
+}
+
+/// Which of the two is this agent.
+fn floe_of(agents: [Implementation; 2]) -> usize {
+    usize::from(agents[1] == Floe)
+}
+
+/// Up to the first datagram, which begins a DTLS handshake.
+fn connect(agents: [Implementation; 2], options: &Options, hosts: &[Namespace; 2]) -> Session {
+    let floe = floe_of(agents);
     let mut session = start(agents, options, hosts.each_ref().map(Some));
     session.extend(EXTRA);
     session.until_connected();
@@ -71,17 +102,44 @@ fn negotiate(
     let candidates = &session.sides[1 - floe].candidates;
     assert!(!candidates.is_empty());
     assert!(candidates.iter().all(|line| is_named(line) == options.mdns), "{candidates:?}");
-    session.until("the same selected pair", |[one, other]| {
-        ports(one).zip(ports(other)).is_some_and(|([near, far], theirs)| theirs == [far, near])
-    });
+    until_same_pair(&mut session);
     session.until("a datagram", |sides| !sides[floe].received.is_empty());
     let (_, first) = &session.sides[floe].received[0];
     assert!(is_client_hello(first), "{first:02x?}");
-    shake_hands(&mut session, floe, &Server::start(&hosts[floe], certificate));
+    session
+}
+
+/// A restart, until this agent has completed with the new credentials.
+fn restart(session: &mut Session, who: usize, floe: usize) {
+    let completed = session.sides[floe].times("completed");
+    let generations = session.sides.each_ref().map(|side| side.ufrags.len());
+    session.tell(who, &json!({"type": "restart"}));
+    session.until("completed again", |sides| {
+        let renewed = [0, 1].into_iter().all(|side| sides[side].ufrags.len() > generations[side]);
+        renewed && sides[floe].times("completed") > completed
+    });
+    until_same_pair(session);
+}
+
+/// Takes the DTLS handshake to its end.
+fn finish(
+    session: &mut Session,
+    agents: [Implementation; 2],
+    hosts: &[Namespace; 2],
+    certificate: &Certificate,
+) {
+    let floe = floe_of(agents);
+    shake_hands(session, floe, &Server::start(&hosts[floe], certificate));
     for side in &session.sides {
+        assert!(side.since("failed").is_none(), "{:?}", side.states);
         assert!(side.errors.is_empty(), "{:?}", side.errors);
     }
-    session.close();
+}
+
+fn until_same_pair(session: &mut Session) {
+    session.until("the same selected pair", |[one, other]| {
+        ports(one).zip(ports(other)).is_some_and(|([near, far], theirs)| theirs == [far, near])
+    });
 }
 
 /// Whether a candidate's address is a name of multicast DNS.

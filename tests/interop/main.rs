@@ -8,6 +8,7 @@ mod chromium;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the lab uses the rest")]
 mod harness;
+mod restart;
 mod run;
 
 use harness::peers::Implementation::{Aioice, Floe, Libnice};

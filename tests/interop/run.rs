@@ -140,7 +140,8 @@ pub(crate) fn record(agents: [Implementation; 2], options: &Options, restart: &s
     println!("interop: {object}");
 }
 
-fn payloads(agents: [Implementation; 2]) -> Vec<Vec<u8>> {
+/// What is sent; with this agent on both ends, nothing at all too.
+pub(crate) fn payloads(agents: [Implementation; 2]) -> Vec<Vec<u8>> {
     let mut payloads =
         vec![b"hello".to_vec(), "ice \u{2744}".into(), (0..=255).collect(), vec![b'x'; 1_200]];
     // The others swallow it.

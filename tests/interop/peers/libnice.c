@@ -28,6 +28,8 @@ typedef struct {
     guint components;
     gboolean trickle;
     gchar *ufrag;
+    gchar *remote_ufrag;
+    gboolean restarting; /* and not answered yet */
     NiceComponentState component[MAX_COMPONENTS + 1];
     const char *state;
     GSList *remote; /* candidates kept back by --no-trickle */
@@ -130,8 +132,32 @@ static void print_credentials(Peer *peer)
     json_object_set_int_member(object, "pacing", PACING_MS);
     json_object_set_boolean_member(object, "lite", FALSE);
     print_line(object);
+    g_free(peer->ufrag);
     peer->ufrag = ufrag;
     g_free(pwd);
+}
+
+static void print_end_of_candidates(Peer *peer)
+{
+    JsonObject *object = line_of_type("end-of-candidates");
+
+    json_object_set_string_member(object, "ufrag", peer->ufrag);
+    print_line(object);
+}
+
+static void print_all_candidates(Peer *peer)
+{
+    guint component;
+
+    for (component = 1; component <= peer->components; component++) {
+        GSList *list = nice_agent_get_local_candidates(peer->agent, peer->stream, component);
+        GSList *item;
+
+        for (item = list; item; item = item->next)
+            print_candidate(peer, item->data);
+        g_slist_free_full(list, (GDestroyNotify)nice_candidate_free);
+    }
+    print_end_of_candidates(peer);
 }
 
 static void on_candidate(NiceAgent *agent, NiceCandidate *candidate, Peer *peer)
@@ -143,19 +169,23 @@ static void on_candidate(NiceAgent *agent, NiceCandidate *candidate, Peer *peer)
 
 static void on_gathered(NiceAgent *agent, guint stream, Peer *peer)
 {
-    JsonObject *object = line_of_type("end-of-candidates");
-    guint component;
+    (void)agent;
+    (void)stream;
+    if (peer->trickle)
+        print_end_of_candidates(peer);
+    else
+        print_all_candidates(peer);
+}
 
-    for (component = 1; !peer->trickle && component <= peer->components; component++) {
-        GSList *list = nice_agent_get_local_candidates(agent, stream, component);
-        GSList *item;
-
-        for (item = list; item; item = item->next)
-            print_candidate(peer, item->data);
-        g_slist_free_full(list, (GDestroyNotify)nice_candidate_free);
-    }
-    json_object_set_string_member(object, "ufrag", peer->ufrag);
-    print_line(object);
+/* libnice keeps its sockets and candidates, and the selected pair until there
+ * is another. */
+static void restart(Peer *peer)
+{
+    nice_agent_restart(peer->agent);
+    g_slist_free_full(peer->remote, (GDestroyNotify)nice_candidate_free);
+    peer->remote = NULL;
+    print_credentials(peer);
+    print_all_candidates(peer);
 }
 
 /* The stream is as far as the component that is furthest behind. */
@@ -271,6 +301,20 @@ static void take_candidate(Peer *peer, const char *text)
         take_remote_candidates(peer);
 }
 
+/* Others than before restart, unless they answer a restart of ours. */
+static void take_credentials(Peer *peer, const char *ufrag, const char *pwd)
+{
+    if (g_strcmp0(peer->remote_ufrag, ufrag) == 0)
+        return;
+    if (peer->remote_ufrag && !peer->restarting)
+        restart(peer);
+    peer->restarting = FALSE;
+    g_free(peer->remote_ufrag);
+    peer->remote_ufrag = g_strdup(ufrag);
+    if (!nice_agent_set_remote_credentials(peer->agent, peer->stream, ufrag, pwd))
+        print_error("bad-input", "libnice does not take these credentials");
+}
+
 static void take_payload(Peer *peer, JsonObject *object)
 {
     guint component = (guint)json_object_get_int_member_with_default(object, "component", 1);
@@ -297,9 +341,10 @@ static void take_line(Peer *peer, JsonObject *object)
         const char *ufrag = text_of(object, "ufrag");
         const char *pwd = text_of(object, "pwd");
 
-        if (!ufrag || !pwd ||
-            !nice_agent_set_remote_credentials(peer->agent, peer->stream, ufrag, pwd))
-            print_error("bad-input", "libnice does not take these credentials");
+        if (ufrag && pwd)
+            take_credentials(peer, ufrag, pwd);
+        else
+            print_error("bad-input", "credentials need ufrag and pwd");
     } else if (strcmp(type, "candidate") == 0) {
         const char *text = text_of(object, "candidate");
 
@@ -313,6 +358,9 @@ static void take_line(Peer *peer, JsonObject *object)
             nice_agent_peer_candidate_gathering_done(peer->agent, peer->stream);
     } else if (strcmp(type, "send") == 0) {
         take_payload(peer, object);
+    } else if (strcmp(type, "restart") == 0) {
+        peer->restarting = TRUE;
+        restart(peer);
     } else if (strcmp(type, "close") == 0) {
         g_main_loop_quit(peer->loop);
     }
@@ -413,5 +461,6 @@ int main(int argc, char **argv)
     g_object_unref(peer.agent);
     g_main_loop_unref(peer.loop);
     g_free(peer.ufrag);
+    g_free(peer.remote_ufrag);
     return 0;
 }

@@ -1,0 +1,88 @@
+//! ICE restarts, by either side, with data before, meanwhile and afterwards.
+
+use serde_json::json;
+
+use crate::harness::peers::Implementation::{Floe, Libnice, Pion, WebrtcIce};
+use crate::harness::peers::{Implementation, Options};
+use crate::harness::session::Session;
+use crate::run::{connect, payloads, record, two_hosts, until_same_pairs};
+
+#[test]
+fn with_a_controlled_libnice() {
+    both_restart("restart::with_a_controlled_libnice", [Floe, Libnice]);
+}
+
+#[test]
+fn with_a_controlling_libnice() {
+    both_restart("restart::with_a_controlling_libnice", [Libnice, Floe]);
+}
+
+#[test]
+fn with_a_controlled_pion() {
+    both_restart("restart::with_a_controlled_pion", [Floe, Pion]);
+}
+
+#[test]
+fn with_a_controlling_pion() {
+    both_restart("restart::with_a_controlling_pion", [Pion, Floe]);
+}
+
+#[test]
+fn with_a_controlled_webrtc_ice() {
+    both_restart("restart::with_a_controlled_webrtc_ice", [Floe, WebrtcIce]);
+}
+
+#[test]
+fn with_a_controlling_webrtc_ice() {
+    both_restart("restart::with_a_controlling_webrtc_ice", [WebrtcIce, Floe]);
+}
+
+/// If only this passes, what differs is the other implementation.
+#[test]
+fn with_floe_on_both_ends() {
+    both_restart("restart::with_floe_on_both_ends", [Floe, Floe]);
+}
+
+/// If this fails, it is not floe.
+#[test]
+fn between_foreign_agents() {
+    both_restart("restart::between_foreign_agents", [Libnice, Pion]);
+}
+
+fn both_restart(test: &str, agents: [Implementation; 2]) {
+    let Some(hosts) = two_hosts(test, agents) else { return };
+    let options = Options::default();
+    let mut session = connect(agents, &options, hosts.each_ref().map(Some));
+    let meanwhile = agents.into_iter().all(Implementation::keeps_its_path);
+    for who in [0, 1] {
+        restart(&mut session, who, &payloads(agents), meanwhile);
+    }
+    session.close();
+    let data = if meanwhile { "both ways, meanwhile too" } else { "both ways" };
+    record(agents, &options, "by either side", data);
+}
+
+/// One restart, until data flows again.
+fn restart(session: &mut Session, who: usize, payloads: &[Vec<u8>], meanwhile: bool) {
+    let before = session.sides.each_ref().map(|side| side.times("completed"));
+    let generations = session.sides.each_ref().map(|side| side.ufrags.len());
+    session.hold();
+    session.tell(who, &json!({"type": "restart"}));
+    session.until("new credentials", |sides| sides[who].ufrags.len() > generations[who]);
+    if meanwhile {
+        session.exchange(1, payloads);
+    }
+    session.forward();
+    session.until("completed again", |sides| {
+        [0, 1].into_iter().all(|side| {
+            sides[side].ufrags.len() > generations[side]
+                && sides[side].times("completed") > before[side]
+        })
+    });
+    until_same_pairs(session, 1);
+    session.exchange(1, payloads);
+    for side in &session.sides {
+        assert!(side.since("failed").is_none(), "{:?}", side.states);
+        assert!(side.errors.is_empty(), "{:?}", side.errors);
+    }
+}
