@@ -19,6 +19,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/pion/ice/v2"
@@ -29,6 +30,8 @@ const (
 	maxDatagram = 64 * 1024
 	// pion pings every candidate pair once in 200 ms, without pacing.
 	pacingMs = 50
+	// How long after the state "connected" the connection may come.
+	handedOver = 2 * time.Second
 )
 
 type object = map[string]interface{}
@@ -49,8 +52,11 @@ type peer struct {
 	trickle     bool
 	output      sync.Mutex
 
+	// Closed when there is a connection.
+	connected chan struct{}
+	conn      *ice.Conn
+
 	mutex       sync.Mutex
-	conn        *ice.Conn
 	dialled     bool
 	remoteUfrag string
 	localUfrag  string
@@ -191,9 +197,8 @@ func (p *peer) connect(ufrag, pwd string) {
 	if err != nil {
 		return // It was closed.
 	}
-	p.mutex.Lock()
 	p.conn = conn
-	p.mutex.Unlock()
+	close(p.connected)
 	buffer := make([]byte, maxDatagram)
 	for {
 		length, err := conn.Read(buffer)
@@ -227,15 +232,14 @@ func (p *peer) send(in *line) error {
 	default:
 		return fmt.Errorf("send needs text or base64")
 	}
-	p.mutex.Lock()
-	conn := p.conn
-	p.mutex.Unlock()
-	if conn == nil {
+	select {
+	case <-p.connected:
+		_, err := p.conn.Write(payload)
+		return err
+	case <-time.After(handedOver):
 		p.printError("not-connected", "no pair is selected")
 		return nil
 	}
-	_, err := conn.Write(payload)
-	return err
 }
 
 // take does what a line asks for.
@@ -297,7 +301,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	p := &peer{agent: agent, controlling: *controlling, trickle: !*noTrickle}
+	p := &peer{agent: agent, controlling: *controlling, trickle: !*noTrickle, connected: make(chan struct{})}
 	if err := agent.OnCandidate(p.onCandidate); err != nil {
 		return err
 	}

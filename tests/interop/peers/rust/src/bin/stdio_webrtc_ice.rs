@@ -6,12 +6,14 @@
 //! until it has selected again.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use floe_interop_peers::{
     Line, Options, print_candidate, print_credentials, print_end_of_candidates, print_error,
     print_received, print_selected, print_state, read_lines,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use webrtc_ice::agent::Agent;
 use webrtc_ice::agent::agent_config::AgentConfig;
 use webrtc_ice::candidate::Candidate;
@@ -26,6 +28,9 @@ const MAX_DATAGRAM: usize = 65_535;
 const QUEUE: usize = 1024;
 /// It pings every candidate pair once in 200 ms, without pacing.
 const PACING_MS: u64 = 50;
+
+/// How long after the state `connected` the connection may come.
+const HANDED_OVER: Duration = Duration::from_secs(2);
 
 /// webrtc-ice keeps its own to itself.
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -44,7 +49,8 @@ struct Peer {
     controlling: bool,
     trickle: bool,
     local: Arc<Mutex<Generation>>,
-    connection: Arc<Mutex<Option<Connection>>>,
+    connection: watch::Receiver<Option<Connection>>,
+    connected: Arc<watch::Sender<Option<Connection>>>,
     /// The checks were started, for this fragment of the peer's.
     remote_ufrag: Option<String>,
     remote: Vec<String>,
@@ -81,12 +87,14 @@ impl Peer {
         .await?;
         let local = Arc::new(Mutex::new(Generation::default()));
         print_events(&agent, &local, options.trickle);
+        let (connected, connection) = watch::channel(None);
         Ok(Peer {
             agent: Arc::new(agent),
             controlling: options.controlling,
             trickle: options.trickle,
             local,
-            connection: Arc::default(),
+            connection,
+            connected: Arc::new(connected),
             remote_ufrag: None,
             remote: Vec::new(),
         })
@@ -114,17 +122,18 @@ impl Peer {
                 std::mem::take(&mut self.remote).iter().try_for_each(|text| self.add(text))
             }
             Line::Send(payload) => {
-                let connection = self.connection.lock().expect("no holder panics").clone();
+                let connected = self.connection.wait_for(Option::is_some);
+                let connection = match timeout(HANDED_OVER, connected).await {
+                    Ok(Ok(connection)) => connection.clone(),
+                    _ => None,
+                };
                 match connection {
                     Some(connection) => {
                         connection.send(&payload).await?;
-                        Ok(())
                     }
-                    None => {
-                        print_error("not-connected", "no pair is selected");
-                        Ok(())
-                    }
+                    None => print_error("not-connected", "no pair is selected"),
                 }
+                Ok(())
             }
             Line::Restart => self.restart().await,
         }
@@ -137,7 +146,7 @@ impl Peer {
                 Arc::clone(&self.agent),
                 self.controlling,
                 [ufrag, pwd],
-                Arc::clone(&self.connection),
+                Arc::clone(&self.connected),
             ));
             return Ok(());
         };
@@ -209,7 +218,7 @@ async fn connect(
     agent: Arc<Agent>,
     controlling: bool,
     [ufrag, pwd]: [String; 2],
-    place: Arc<Mutex<Option<Connection>>>,
+    place: Arc<watch::Sender<Option<Connection>>>,
 ) {
     // Held until the end: closing it would cancel.
     let (_cancel, cancelled) = mpsc::channel(1);
@@ -222,7 +231,7 @@ async fn connect(
         Ok(connection) => connection,
         Err(error) => return print_error("internal", &error.to_string()),
     };
-    *place.lock().expect("no holder panics") = Some(Arc::clone(&connection));
+    place.send_replace(Some(Arc::clone(&connection)));
     let mut buffer = vec![0; MAX_DATAGRAM];
     while let Ok(length) = connection.recv(&mut buffer).await {
         print_received(&buffer[..length]);
