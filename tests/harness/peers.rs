@@ -24,6 +24,13 @@ pub(crate) enum Implementation {
     Chromium,
 }
 
+/// The two roles (RFC 8445 §6.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Controlling,
+    Controlled,
+}
+
 /// How candidates are exchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Exchange {
@@ -42,6 +49,8 @@ pub(crate) enum Exchange {
 pub(crate) struct Options {
     /// It takes the controlling role.
     pub(crate) controlling: bool,
+    /// Both take this role instead, and have to settle it.
+    pub(crate) conflict: Option<Role>,
     /// A STUN server, `ADDRESS:PORT`.
     pub(crate) stun: Option<String>,
     /// How many components, if not one.

@@ -5,6 +5,7 @@
 
 mod asked_for;
 mod chromium;
+mod conflict;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the lab uses the rest")]
 mod harness;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::namespace::{Namespace, enter};
 use crate::harness::peers::Implementation::{Aioice, Floe};
-use crate::harness::peers::{Exchange, Implementation, Options};
+use crate::harness::peers::{Exchange, Implementation, Options, Role};
 use crate::harness::session::{Session, Side};
 
 /// Over 127.0.0.1; the first of `agents` controls.
@@ -50,8 +50,11 @@ pub(crate) fn start(
     hosts: [Option<&Namespace>; 2],
 ) -> Session {
     let [first, second] = agents.map(Implementation::name);
-    let [controlling, controlled] = [(agents[0], true), (agents[1], false)]
-        .map(|(agent, controlling)| agent.command(&Options { controlling, ..options.clone() }));
+    let [controlling, controlled] =
+        [(agents[0], true), (agents[1], false)].map(|(agent, first)| {
+            let controlling = options.conflict.map_or(first, |role| role == Role::Controlling);
+            agent.command(&Options { controlling, ..options.clone() })
+        });
     let mut session =
         Session::start([(first, controlling, hosts[0]), (second, controlled, hosts[1])]);
     session.pass_complete_lists(options.exchange.complete());
@@ -83,7 +86,9 @@ pub(crate) fn connect(
     session.until_completed();
     // aioice nominates with every check and keeps the pair that was answered
     // last, where RFC 5245 has both sides keep the best of them.
-    if agents[0] == Aioice {
+    let aioice_may_control =
+        agents[0] == Aioice || (options.conflict.is_some() && agents[1] == Aioice);
+    if aioice_may_control {
         session.until("the selected pairs", |sides| {
             sides.iter().all(|side| side.selected.len() == usize::from(components))
         });
