@@ -17,6 +17,9 @@ use super::namespace::Namespace;
 /// started and fails.
 pub(crate) const TEST_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long an agent has to end by itself when its test is over.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Lines that agents may be ahead of the test.
 const BACKLOG: usize = 1024;
 
@@ -328,6 +331,12 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
+        // The end of its input ends it, with what it has started and stored.
+        self.input = None;
+        let patience = Instant::now() + GRACE;
+        while Instant::now() < patience && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(GRACE / 200);
+        }
         // Both fail only where the child has ended and been waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
