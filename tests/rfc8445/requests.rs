@@ -215,8 +215,10 @@ fn the_controlling_agent_answers_use_candidate_and_ignores_it() {
     bench.peer_checks("10.0.1.2:1", true).unwrap();
     bench.run(TA);
     bench.answer("10.0.1.2:1");
+    // Of a pair that is valid now, and that this agent has yet to nominate.
+    bench.peer_checks("10.0.1.2:1", true).unwrap();
     let (_, pair) = bench.pair("10.0.1.2:1");
-    assert!(!pair.nominated, "the pair is valid, and this agent has not nominated it yet");
+    assert!(pair.valid.is_some() && !pair.nominated);
     assert_eq!(bench.checks.components(0)[0].selected, None);
 }
 
