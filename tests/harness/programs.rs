@@ -77,6 +77,7 @@ pub(crate) fn pion() -> &'static Program {
                     .args(["build", "-o"])
                     .args([program, source])
                     .env("GO111MODULE", "off")
+                    .env("GOFLAGS", "")
                     .env("GOPATH", GOPATH)
                     .env("GOCACHE", built().join("go-cache")),
             )
