@@ -120,6 +120,7 @@ impl Core {
             BasePhase::Binding => self.bases[at].phase = BasePhase::Abandoned,
             BasePhase::Abandoned => {}
             BasePhase::Open(_) => {
+                self.write_early(|outgoing| outgoing.base == id);
                 self.bases.remove(at);
                 self.socket_ops.push_back(SocketOp::Close { base: id });
                 self.log.add(now, || Happened::SocketClosed { base: id });

@@ -269,6 +269,11 @@ impl Core {
         self.checks.decide_by(list, now + DECISION);
         self.checks.start(list);
         for check in early {
+            let base = BaseId(self.checks.local(list, check.local).base);
+            if self.open_base(base).is_none() {
+                // Its address is gone meanwhile.
+                continue;
+            }
             let request = PeerRequest {
                 local: check.local,
                 from: check.from,

@@ -13,7 +13,7 @@ use crate::stun::{self, CheckParameters, CheckTemplate, TransactionId};
 const MAX_WAITING: usize = 1024;
 
 /// A message to be written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) base: BaseId,
     pub(super) to: SocketAddr,
@@ -22,7 +22,7 @@ pub(super) struct Outgoing {
 }
 
 /// What kind of message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum What {
     /// A check of ours, in the session with this check list.
     Check { list: u16, role: Role, tie_breaker: u64, use_candidate: bool, nomination: Option<u32> },
@@ -32,6 +32,8 @@ pub(super) enum What {
     Error { list: u16, code: u16, unknown: [u16; MAX_UNKNOWN], count: usize },
     /// A request to a STUN server.
     Server,
+    /// One that was written early: what it is made of is gone.
+    Written(Box<[u8]>),
 }
 
 impl What {
@@ -41,7 +43,7 @@ impl What {
             What::Check { list, .. } | What::Success { list } | What::Error { list, .. } => {
                 Some(list)
             }
-            What::Server => None,
+            What::Server | What::Written(_) => None,
         }
     }
 }
@@ -73,7 +75,10 @@ impl Core {
         let at_rest = self.is_at_rest();
         while let Some(outgoing) = next(&mut self.outgoing, at_rest) {
             if self.write(&outgoing, out).is_some() {
-                let to = self.in_scope_of(outgoing.base, outgoing.to);
+                let to = match outgoing.what {
+                    What::Written(_) => outgoing.to,
+                    _ => self.in_scope_of(outgoing.base, outgoing.to),
+                };
                 return Some(Transmit { base: outgoing.base, to });
             }
         }
@@ -86,11 +91,36 @@ impl Core {
         crate::net::in_scope(addr, scope)
     }
 
+    /// A session or a base is about to go: what it still has to send is
+    /// written now.
+    pub(super) fn write_early(&mut self, is_meant: impl Fn(&Outgoing) -> bool) {
+        if !self.outgoing.iter().any(&is_meant) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        for mut outgoing in std::mem::take(&mut self.outgoing) {
+            if is_meant(&outgoing) {
+                if self.write(&outgoing, &mut bytes).is_none() {
+                    continue;
+                }
+                outgoing.to = self.in_scope_of(outgoing.base, outgoing.to);
+                outgoing.what = What::Written(bytes.as_slice().into());
+            }
+            self.outgoing.push_back(outgoing);
+        }
+    }
+
     fn write(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<()> {
-        let Outgoing { base, to, id, what } = *outgoing;
+        let Outgoing { base, to, id, ref what } = *outgoing;
+        if let What::Written(bytes) = what {
+            out.clear();
+            out.extend_from_slice(bytes);
+            return Some(());
+        }
         self.open_base(base)?;
         let session = |list| self.streams.iter().find_map(|stream| stream.session(list));
-        match what {
+        match *what {
+            What::Written(_) => {}
             What::Check { list, role, tie_breaker, use_candidate, nomination } => {
                 let key = &session(list)?.remote.as_ref()?.key;
                 let current =

@@ -54,8 +54,7 @@ impl Core {
         answers: Option<Box<str>>,
         now: Time,
     ) -> Result<Credentials, CommandError> {
-        // Notices name pairs that are about to go.
-        self.report(now);
+        self.settle(id, now);
         let components = self.stream_mut(id)?.components;
         let list = self.checks.add_stream(components);
         let mut session = self.new_session(list);
@@ -92,6 +91,15 @@ impl Core {
         Ok(credentials)
     }
 
+    /// Tells and writes what there is to tell and to send of a stream: notices
+    /// name pairs, and messages use keys, that are about to go.
+    fn settle(&mut self, id: StreamId, now: Time) {
+        self.report(now);
+        let sessions = self.stream(id).into_iter().flat_map(Stream::sessions);
+        let lists: Vec<u16> = sessions.map(|session| session.list).collect();
+        self.write_early(|outgoing| outgoing.what.list().is_some_and(|list| lists.contains(&list)));
+    }
+
     pub(super) fn new_session(&mut self, list: u16) -> Session {
         let sessions = self.streams.iter().flat_map(Stream::sessions);
         let taken: Vec<Box<str>> = sessions.map(|session| session.local.ufrag.clone()).collect();
@@ -105,7 +113,6 @@ impl Core {
 
     /// Forgets a session that belongs to no stream any more.
     pub(super) fn drop_session(&mut self, list: u16, now: Time) {
-        self.outgoing.retain(|outgoing| outgoing.what.list() != Some(list));
         self.vacate(list, now);
         self.checks.remove_stream(list);
     }
@@ -130,9 +137,8 @@ impl Core {
         {
             stream.free_at = None;
             let (id, list) = (stream.id, stream.current.list);
-            let previous = stream.previous.take();
-            // Notices name pairs that are about to go.
-            self.report(now);
+            self.settle(id, now);
+            let previous = self.stream_mut(id).ok().and_then(|stream| stream.previous.take());
             if let Some(previous) = previous {
                 self.drop_session(previous.list, now);
             }
@@ -175,7 +181,7 @@ impl Core {
     pub fn remove_stream(&mut self, stream: StreamId, now: Time) -> Result<(), CommandError> {
         self.must_be_open()?;
         self.stream_mut(stream)?;
-        self.report(now);
+        self.settle(stream, now);
         for (number, path) in (1..).zip(self.stream_mut(stream)?.paths.clone()) {
             if let (Some(component), Some(_)) = (ComponentId::new(number), path) {
                 self.events.push_back(Event::SendPath { stream, component, path: None });

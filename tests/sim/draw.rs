@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use floe::agent::{Config, StunServer};
+use floe::agent::{Config, Sockets, StunServer};
 use floe::check::Role;
 use floe::timer::Time;
 
@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::machine::Interface;
 use crate::nat::{Dependence, Rules};
 use crate::topology::{INTERNET, RealmId, Topology};
-use crate::world::{Air, Plan, Side, Signalling};
+use crate::world::{Air, Change, Plan, Side, Signalling};
 
 /// How bad packets have it.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,48 @@ pub fn plan(seed: u64, weather: Weather) -> Plan {
         jitter: dice.pick(&[0, 0, 2, 30, 60]) * Duration::from_millis(1),
     };
     let servers = servers.into_iter().filter(|s| s.alive).map(|s| s.address).collect();
-    Plan { seed, topology, sides, servers, streams, air }
+    Plan { seed, topology, sides, servers, streams, air, changes: Vec::new() }
+}
+
+/// A world from a seed in which things change after a while.
+pub fn changing_plan(seed: u64, weather: Weather) -> Plan {
+    let mut plan = plan(seed, weather);
+    let mut dice = Dice::new(seed ^ 0xc4a6e);
+    for (n, side) in plan.sides.iter_mut().enumerate() {
+        // Another network of its own, with a NAT like most.
+        let outside = IpAddr::from([203, 0, 113, 250 + n as u8]);
+        let realm =
+            plan.topology.add_realm(INTERNET, Rules::PORT_RESTRICTED, Some(outside), 30_000);
+        plan.topology.set_delay(outside, dice.millis(1..=120));
+        let ip = IpAddr::from([192, 168, 7, 1 + n as u8]);
+        plan.topology.add_host(realm, ip);
+        side.spare = Some(Interface { ip, realm });
+    }
+    let mut at = Time::ZERO;
+    for _ in 0..dice.range(1..=4) {
+        // Some before anything is decided, some long after.
+        at += match dice.chance(0.4) {
+            true => Duration::from_secs(6) + dice.millis(0..=2_000),
+            false => Duration::from_secs(12) + dice.millis(0..=20_000),
+        };
+        let side = dice.below(2);
+        let sockets = dice.pick(&[Sockets::Keep, Sockets::Rebind]);
+        plan.changes.push((
+            at,
+            match dice.range(0..=7) {
+                0..=2 => Change::Restart(side, sockets),
+                3..=4 => Change::Roam(side),
+                5..=6 => Change::Sleep(side, Duration::from_secs(dice.range(1..=900))),
+                _ => Change::Reboot(side),
+            },
+        ));
+        if dice.chance(0.15) {
+            // Both at once, or nearly.
+            let late = dice.pick(&[0, 1, 30, 400]) * Duration::from_millis(1);
+            plan.changes.push((at + late, Change::Restart(1 - side, sockets)));
+        }
+    }
+    plan
 }
 
 #[derive(Clone, Copy)]
@@ -216,7 +257,7 @@ impl Draw {
             .map(|n| SocketAddr::from(([10, 66, 0, n as u8 + 1], 9)))
             .collect();
         let begins = Time::ZERO + dice.millis(0..=300);
-        Side { config, interfaces, begins, signalling, bogus }
+        Side { config, interfaces, begins, signalling, spare: None, bogus }
     }
 }
 

@@ -33,10 +33,25 @@ fn flat(seed: u64, addresses: [Vec<IpAddr>; 2], max_pairs: usize) -> World {
             Interface { ip: *ip, realm: INTERNET }
         });
         let interfaces = interfaces.collect();
-        Side { config, interfaces, begins: Time::ZERO, signalling: AT_ONCE, bogus: Vec::new() }
+        Side {
+            config,
+            interfaces,
+            begins: Time::ZERO,
+            signalling: AT_ONCE,
+            spare: None,
+            bogus: Vec::new(),
+        }
     });
     let (servers, streams) = (Vec::new(), vec![1]);
-    World::new(Plan { seed, topology, sides, servers, streams, air: Air::default() })
+    World::new(Plan {
+        seed,
+        topology,
+        sides,
+        servers,
+        streams,
+        air: Air::default(),
+        changes: Vec::new(),
+    })
 }
 
 fn v4(side: u8, count: u8) -> Vec<IpAddr> {
@@ -86,11 +101,19 @@ fn behind_nats(seed: u64, skew: Duration) -> World {
         let delay = Duration::from_millis(500) + dice.up_to(skew);
         let signalling = Signalling { delay, ..AT_ONCE };
         let interfaces = vec![Interface { ip, realm }];
-        Side { config, interfaces, begins: Time::ZERO, signalling, bogus: Vec::new() }
+        Side { config, interfaces, begins: Time::ZERO, signalling, spare: None, bogus: Vec::new() }
     };
     let sides = [side_of(1, Role::Controlling), side_of(2, Role::Controlled)];
     let (servers, streams) = (vec![server], vec![1]);
-    World::new(Plan { seed, topology, sides, servers, streams, air: Air::default() })
+    World::new(Plan {
+        seed,
+        topology,
+        sides,
+        servers,
+        streams,
+        air: Air::default(),
+        changes: Vec::new(),
+    })
 }
 
 /// Medians of the times from when both sides have all that was signalled

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, SocketOp, State, StateReason, StreamId,
-    Transmit,
+    BaseId, Config, Core, Event, Input, LocalAddress, SocketOp, Sockets, State, StateReason,
+    StreamId, Transmit,
 };
 use floe::candidate::{Candidate, ComponentId};
 use floe::check::PairState;
@@ -35,11 +35,13 @@ pub struct Socket {
 pub struct Machine {
     pub core: Core,
     pub interfaces: Vec<Interface>,
+    /// Where it may roam to.
+    pub spare: Option<Interface>,
     pub sockets: BTreeMap<BaseId, Socket>,
     pub monitor: Monitor,
     pub events: Vec<(Time, Event)>,
-    /// Datagrams of the application that were delivered to it.
-    pub delivered: Vec<(Time, StreamId, ComponentId)>,
+    /// Datagrams of the application that were delivered to it, and where.
+    pub delivered: Vec<(BaseId, StreamId, ComponentId)>,
     /// When checks could start: the peer's parameters were known.
     pub started: Option<Time>,
     /// When it last learnt something by signalling.
@@ -70,6 +72,7 @@ impl Machine {
         Machine {
             core,
             interfaces,
+            spare: None,
             sockets: BTreeMap::new(),
             monitor: Monitor::default(),
             events: Vec::new(),
@@ -89,6 +92,25 @@ impl Machine {
         self.core.handle_input(now, Input::LocalAddresses(&addresses));
     }
 
+    /// The application restarts ICE for all streams.
+    pub fn restart(&mut self, now: Time, sockets: Sockets) {
+        for stream in self.core.streams() {
+            self.core.restart(stream, sockets, now).unwrap();
+        }
+    }
+
+    /// The first interface gives way to the spare one, which the next move
+    /// brings back.
+    pub fn roam(&mut self, now: Time) {
+        let Some(spare) = &mut self.spare else { return };
+        std::mem::swap(&mut self.interfaces[0], spare);
+        self.gather(now);
+    }
+
+    pub fn sleep(&mut self, now: Time, slept: Duration) {
+        self.core.handle_input(now, Input::Woke { slept });
+    }
+
     /// A datagram for one of our sockets.
     pub fn receive(&mut self, now: Time, base: BaseId, from: SocketAddr, bytes: &[u8]) {
         if floe::stun::looks_like_stun(bytes) {
@@ -96,7 +118,7 @@ impl Machine {
             self.core.handle_input(now, Input::Datagram { base, from, bytes });
             self.assert_advances(now);
         } else if let Some((stream, component)) = self.monitor.is_open(base, from) {
-            self.delivered.push((now, stream, component));
+            self.delivered.push((base, stream, component));
         }
     }
 
@@ -154,6 +176,7 @@ impl Machine {
                     self.core.handle_input(now, Input::Bound { base, local });
                 }
                 SocketOp::Keep { .. } => {}
+                SocketOp::ListAddresses => self.gather(now),
                 SocketOp::Close { base } => {
                     self.sockets.remove(&base).expect("open sockets are closed, once");
                 }
@@ -200,6 +223,14 @@ impl Machine {
             Event::State { state, reason } if *state == wanted => Some((*t, *reason)),
             _ => None,
         })
+    }
+
+    /// The state, but for consent checks that got lost after all was decided.
+    pub fn has_come_to(&self) -> State {
+        match self.core.state() {
+            State::Disconnected if self.entered(State::Completed).is_some() => State::Completed,
+            state => state,
+        }
     }
 
     /// The selected pairs.

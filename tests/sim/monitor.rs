@@ -29,7 +29,8 @@ pub struct Monitor {
     last_new: Option<Time>,
     /// The last transmissions of checks.
     recent: VecDeque<Time>,
-    consent: BTreeMap<Way, VecDeque<Time>>,
+    /// By way and session: a restart has consent of its own.
+    consent: BTreeMap<(Way, String), VecDeque<Time>>,
     selected: BTreeMap<(StreamId, ComponentId), usize>,
     /// Nothing is lost, and the roles do not conflict.
     pub clear: bool,
@@ -81,7 +82,10 @@ impl Monitor {
                 }
                 self.counts.gathering += 1;
             }
-            Class::Request => self.check_sent(now, id, way, ta),
+            Class::Request => {
+                let username = message.username().unwrap_or_default().to_owned();
+                self.check_sent(now, id, (way, username), ta);
+            }
             Class::Success | Class::Error => {
                 let unanswered = self.unanswered.get_mut(&(id, way.0, way.1));
                 *unanswered.filter(|n| **n > 0).expect("answers answer something") -= 1;
@@ -91,7 +95,13 @@ impl Monitor {
         }
     }
 
-    fn check_sent(&mut self, now: Time, id: TransactionId, way: Way, ta: Duration) {
+    fn check_sent(
+        &mut self,
+        now: Time,
+        id: TransactionId,
+        (way, username): (Way, String),
+        ta: Duration,
+    ) {
         let (kind, again) = self.decided.pop_front().expect("every check was decided");
         let known = self.requests.insert(id, way);
         assert_eq!(known, again.then_some(way), "a transaction keeps to its pair");
@@ -100,7 +110,7 @@ impl Monitor {
             // A path that data comes back to starts a schedule of its own.
             assert!(self.validated.contains(&way), "consent is asked for where it was given");
             assert!(!again);
-            let times = self.consent.entry(way).or_default();
+            let times = self.consent.entry((way, username)).or_default();
             times.push_back(now);
             if times.len() > 2 {
                 let first = times.pop_front().unwrap_or_default();

@@ -75,6 +75,11 @@ impl Nat {
         Nat { rules, outside, next_port: first_port.max(1024), mappings: Vec::new() }
     }
 
+    /// Nothing is mapped any more; ports go on where they were.
+    pub fn forget(&mut self) {
+        self.mappings.clear();
+    }
+
     /// A packet leaves: the source that the outside sees.
     pub fn outbound(&mut self, from: SocketAddr, to: SocketAddr, now: Time) -> SocketAddr {
         let Rules { mapping, filtering, timeout, .. } = self.rules;

@@ -58,6 +58,27 @@ fn with_much_loss_both_sides_come_to_the_same_end() {
 }
 
 #[test]
+fn whatever_changes_both_sides_come_to_the_same_end() {
+    let mut connected = 0;
+    let mut failed = 0;
+    each_seed("whatever_changes_both_sides_come_to_the_same_end", 30_000..34_000, |seed| {
+        let plan = draw::changing_plan(seed, Weather::FAIR);
+        let last = plan.changes.iter().map(|(at, _)| *at).max().unwrap();
+        let mut world = World::new(plan);
+        match run_changing(&mut world, last) {
+            [State::Completed, State::Completed] => connected += 1,
+            [State::Failed, State::Failed] => {
+                assert!(!world.is_possible(), "there is a path");
+                failed += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        leaves_nothing(&mut world);
+    });
+    println!("with changes: {connected} connected, {failed} failed");
+}
+
+#[test]
 fn the_same_seed_sends_the_same_bytes() {
     each_seed("the_same_seed_sends_the_same_bytes", 20_000..20_040, |seed| {
         let traffic = [(); 2].map(|()| {
@@ -76,15 +97,15 @@ fn the_same_seed_sends_the_same_bytes() {
 /// Runs until both sides have settled, and holds them to what they say.
 fn run(world: &mut World) -> Outcome {
     let end = Time::from_millis(120_000);
+    let ended = |world: &World| [0, 1].map(|side: usize| world.machines[side].has_come_to());
     world.run(end, |world| {
-        let states = [0, 1].map(|side: usize| world.machines[side].core.state());
+        let states = ended(world);
         states == [State::Completed; 2] || states == [State::Failed; 2]
     });
     if is_replay() {
         describe(world);
     }
-    let states = [0, 1].map(|side: usize| world.machines[side].core.state());
-    match states {
+    match ended(world) {
         [State::Completed, State::Completed] => {
             selected_the_same_pair(world);
             data_flows(world);
@@ -110,6 +131,39 @@ fn run(world: &mut World) -> Outcome {
     }
 }
 
+/// Runs past the last change, until both sides have settled. Their
+/// applications restart what has failed, as applications do, a few times.
+fn run_changing(world: &mut World, last: Time) -> [State; 2] {
+    let states = |world: &World| [0, 1].map(|side: usize| world.machines[side].core.state());
+    let settled = |world: &World| {
+        let states = states(world);
+        states == [State::Completed; 2] || states == [State::Failed; 2]
+    };
+    world.run(last, |_| false);
+    for round in 0..4 {
+        // Consent that is lost shows after half a minute.
+        let end = world.now + Duration::from_secs(45);
+        world.run(end, |_| false);
+        let end = world.now + Duration::from_secs(120);
+        world.run(end, settled);
+        if states(world) == [State::Completed; 2] {
+            break;
+        }
+        if round < 3 {
+            world.restart(round % 2);
+        }
+    }
+    if is_replay() {
+        describe(world);
+    }
+    let end = states(world);
+    if end == [State::Completed; 2] {
+        data_flows(world);
+        data_arrives_where_it_is_answered_from(world);
+    }
+    end
+}
+
 /// Each side's candidate is what the other takes it for, through all NATs.
 fn selected_the_same_pair(world: &World) {
     let [one, two] = [0, 1].map(|side: usize| world.machines[side].selected());
@@ -132,6 +186,22 @@ fn data_flows(world: &mut World) {
         delivered.sort_unstable();
         delivered.dedup();
         assert_eq!(delivered.len(), sent, "data of side {side} arrives, each at its component");
+    }
+}
+
+/// The two sides agree on the path. The addresses that they report may differ:
+/// a NAT that forgot its mappings gives the same sockets new ones.
+fn data_arrives_where_it_is_answered_from(world: &mut World) {
+    for side in 0..2 {
+        world.machines[1 - side].delivered.clear();
+        world.send_data(side);
+        world.run_for(Duration::from_secs(1));
+        let machine = &world.machines[1 - side];
+        let paths = machine.send_paths();
+        for (base, stream, component) in &machine.delivered {
+            let (answers_from, _) = paths[&(*stream, *component)];
+            assert_eq!(*base, answers_from, "to side {}: {stream:?}, {component:?}", 1 - side);
+        }
     }
 }
 

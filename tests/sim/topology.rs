@@ -104,6 +104,13 @@ impl Topology {
         }
     }
 
+    /// The NAT of a realm forgets what it mapped.
+    pub fn reboot(&mut self, realm: RealmId) {
+        if let Some(gateway) = &mut self.realms[realm.0].gateway {
+            gateway.nat.forget();
+        }
+    }
+
     /// The same with nothing mapped, and mappings that never end.
     pub fn fresh(&self) -> Topology {
         let mut fresh = self.clone();

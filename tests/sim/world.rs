@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use floe::agent::{CommandError, Config, Event, RemoteParameters, State, StreamId};
+use floe::agent::{CommandError, Config, Event, RemoteParameters, Sockets, State, StreamId};
 use floe::candidate::{Candidate, ComponentId};
 use floe::check::Refused;
 use floe::timer::Time;
@@ -26,6 +26,21 @@ pub struct Plan {
     /// Numbers of components.
     pub streams: Vec<u16>,
     pub air: Air,
+    /// What happens meanwhile, and when.
+    pub changes: Vec<(Time, Change)>,
+}
+
+/// Something that happens to a side.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    /// Its application restarts ICE.
+    Restart(usize, Sockets),
+    /// It leaves its first interface for another.
+    Roam(usize),
+    /// Its machine slept; the network did not notice.
+    Sleep(usize, Duration),
+    /// The NAT of its first interface forgets everything.
+    Reboot(usize),
 }
 
 pub struct Side {
@@ -33,6 +48,8 @@ pub struct Side {
     pub interfaces: Vec<Interface>,
     pub begins: Time,
     pub signalling: Signalling,
+    /// Where it may roam to.
+    pub spare: Option<Interface>,
     /// Host candidates that nobody is at, signalled beside the true ones.
     pub bogus: Vec<SocketAddr>,
 }
@@ -59,13 +76,15 @@ enum Happening {
     Packet(Aloft, Vec<u8>),
     Gather(usize),
     Signal(usize, Signal),
+    Change(Change),
 }
 
 #[derive(Clone)]
 enum Signal {
     Parameters(StreamId, RemoteParameters),
-    Candidate(StreamId, Candidate),
-    End(StreamId),
+    /// With the fragment of the session that it belongs to.
+    Candidate(StreamId, Box<str>, Candidate),
+    End(StreamId, Box<str>),
 }
 
 pub struct World {
@@ -77,7 +96,14 @@ pub struct World {
     air: Air,
     signalling: [Signalling; 2],
     filter: Option<Filter>,
+    /// What each side's sessions are known by now.
+    ufrags: [BTreeMap<StreamId, Box<str>>; 2],
+    pacing: [Duration; 2],
     held: [Vec<Signal>; 2],
+    /// The peer's fragments that each side has heard of, the last one current.
+    generations: [BTreeMap<StreamId, Vec<Box<str>>>; 2],
+    /// What waits for the parameters of its session.
+    early: [Vec<Signal>; 2],
     /// When the last message of a side arrives.
     last_signal: [Time; 2],
     queue: BTreeMap<(Time, u64), Happening>,
@@ -91,21 +117,28 @@ pub type Filter = Box<dyn Fn(SocketAddr, SocketAddr) -> bool>;
 
 impl World {
     pub fn new(plan: Plan) -> Self {
-        let Plan { seed, topology, sides, servers, streams, air } = plan;
+        let Plan { seed, topology, sides, servers, streams, air, changes } = plan;
         let conflict = sides[0].config.role == sides[1].config.role;
         let signalling = [0, 1].map(|side: usize| sides[side].signalling);
+        let pacing = [0, 1].map(|side: usize| sides[side].config.pacing);
         let mut begins = Vec::new();
         let mut at = 0;
         let mut held = [Vec::new(), Vec::new()];
         let machines = sides.map(|side| {
-            let Side { config, interfaces, begins: begin, bogus, .. } = side;
+            let Side { config, interfaces, begins: begin, bogus, spare, .. } = side;
             let pacing = config.pacing;
             let mut machine = Machine::new(seed * 2 + at as u64, config, interfaces, &streams);
-            machine.monitor.clear = air.loss == 0.0 && !conflict;
+            machine.spare = spare;
+            machine.monitor.clear = air.loss == 0.0 && !conflict && changes.is_empty();
             begins.push((begin, at));
             held[at] = opening(&machine, pacing, &bogus);
             at += 1;
             machine
+        });
+        let ufrags = [0, 1].map(|side: usize| {
+            let core = &machines[side].core;
+            let ufrag = |stream| core.local_credentials(stream).unwrap().ufrag.clone();
+            core.streams().map(|stream| (stream, ufrag(stream))).collect()
         });
         let mut world = World {
             machines,
@@ -116,7 +149,11 @@ impl World {
             air,
             signalling,
             filter: None,
+            ufrags,
+            pacing,
             held,
+            generations: Default::default(),
+            early: Default::default(),
             last_signal: [Time::ZERO; 2],
             queue: BTreeMap::new(),
             number: 0,
@@ -124,6 +161,9 @@ impl World {
         };
         for (begin, side) in begins {
             world.push(begin, Happening::Gather(side));
+        }
+        for (at, change) in changes {
+            world.push(at, Happening::Change(change));
         }
         world
     }
@@ -169,6 +209,7 @@ impl World {
                     self.take(to, signal);
                     self.drain(to);
                 }
+                Happening::Change(change) => self.change(change),
             }
         }
         for side in 0..2 {
@@ -188,9 +229,21 @@ impl World {
         for event in drained.events {
             match event {
                 Event::Candidate { stream, candidate } => {
-                    self.signal(side, Signal::Candidate(stream, candidate));
+                    let ufrag = self.ufrags[side][&stream].clone();
+                    self.signal(side, Signal::Candidate(stream, ufrag, candidate));
                 }
-                Event::EndOfCandidates { stream } => self.signal(side, Signal::End(stream)),
+                Event::EndOfCandidates { stream } => {
+                    let ufrag = self.ufrags[side][&stream].clone();
+                    self.signal(side, Signal::End(stream, ufrag));
+                }
+                Event::Restarted { stream, credentials, answers } => {
+                    self.ufrags[side].insert(stream, credentials.ufrag.clone());
+                    let mut parameters =
+                        RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+                    parameters.pacing = self.pacing[side];
+                    parameters.answers = answers;
+                    self.signal(side, Signal::Parameters(stream, parameters));
+                }
                 _ => {}
             }
         }
@@ -252,25 +305,36 @@ impl World {
 
     fn signal(&mut self, side: usize, signal: Signal) {
         let Signalling { delay, jitter, bundled } = self.signalling[side];
-        let is_end = matches!(signal, Signal::End(_));
+        // Parameters come in order (RFC 8838 §9), and nothing after the end.
+        let in_order = matches!(signal, Signal::End(..) | Signal::Parameters(..));
         let arrives = self.now + delay + self.dice.up_to(jitter);
         if bundled {
             self.held[side].push(signal);
-            let ends = self.held[side].iter().filter(|s| matches!(s, Signal::End(_))).count();
+            let ends = self.held[side].iter().filter(|s| matches!(s, Signal::End(..))).count();
             if ends == self.machines[side].core.streams().count() {
+                let arrives = arrives.max(self.last_signal[side]);
+                self.last_signal[side] = arrives;
                 for signal in std::mem::take(&mut self.held[side]) {
                     self.push(arrives, Happening::Signal(1 - side, signal));
                 }
             }
             return;
         }
-        // RFC 8838 §13: nothing comes after end-of-candidates.
-        let arrives = if is_end { arrives.max(self.last_signal[side]) } else { arrives };
+        let arrives = if in_order { arrives.max(self.last_signal[side]) } else { arrives };
         self.last_signal[side] = arrives.max(self.last_signal[side]);
         self.push(arrives, Happening::Signal(1 - side, signal));
     }
 
     fn take(&mut self, to: usize, signal: Signal) {
+        if let Signal::Candidate(stream, ufrag, _) | Signal::End(stream, ufrag) = &signal
+            && !self.is_current(to, *stream, ufrag)
+        {
+            let known = self.generations[to].get(stream);
+            if !known.is_some_and(|known| known.contains(ufrag)) {
+                self.early[to].push(signal);
+            }
+            return;
+        }
         let machine = &mut self.machines[to];
         if machine.core.state() == State::Closed {
             return;
@@ -279,19 +343,65 @@ impl World {
         match signal {
             Signal::Parameters(stream, parameters) => {
                 machine.started.get_or_insert(self.now);
+                let ours = machine.core.local_credentials(stream).map(|c| c.ufrag.clone());
+                if parameters.answers.is_some() && parameters.answers != ours {
+                    return;
+                }
+                let ufrag = parameters.credentials.ufrag.clone();
                 machine.core.set_remote_parameters(stream, parameters, self.now).unwrap();
+                self.generations[to].entry(stream).or_default().push(ufrag);
+                for signal in std::mem::take(&mut self.early[to]) {
+                    self.take(to, signal);
+                }
             }
-            Signal::Candidate(stream, candidate) => {
+            Signal::Candidate(stream, _, candidate) => {
                 match machine.core.add_remote_candidate(stream, &candidate, self.now) {
                     Ok(())
                     | Err(CommandError::Refused(Refused::Redundant | Refused::Concluded)) => {}
+                    Err(CommandError::AfterEnd) if !self.machines[to].monitor.clear => {}
                     Err(error) => panic!("{candidate:?}: {error}"),
                 }
             }
-            Signal::End(stream) => {
+            Signal::End(stream, _) => {
                 machine.core.end_of_remote_candidates(stream, self.now).unwrap();
             }
         }
+    }
+
+    /// Whether what belongs to a session of the peer is for the current one;
+    /// before any parameters it is.
+    fn is_current(&self, to: usize, stream: StreamId, ufrag: &str) -> bool {
+        self.generations[to]
+            .get(&stream)
+            .is_none_or(|known| known.last().is_some_and(|u| **u == *ufrag))
+    }
+
+    fn change(&mut self, change: Change) {
+        let now = self.now;
+        let side = match change {
+            Change::Restart(side, sockets) => {
+                self.machines[side].restart(now, sockets);
+                side
+            }
+            Change::Roam(side) => {
+                self.machines[side].roam(now);
+                side
+            }
+            Change::Sleep(side, slept) => {
+                self.machines[side].sleep(now, slept);
+                side
+            }
+            Change::Reboot(side) => {
+                self.topology.reboot(self.machines[side].interfaces[0].realm);
+                side
+            }
+        };
+        self.drain(side);
+    }
+
+    /// The application of `side` restarts ICE now.
+    pub fn restart(&mut self, side: usize) {
+        self.change(Change::Restart(side, Sockets::Rebind));
     }
 
     fn push(&mut self, at: Time, happening: Happening) {
@@ -323,7 +433,8 @@ fn opening(machine: &Machine, pacing: Duration, bogus: &[SocketAddr]) -> Vec<Sig
         parameters.pacing = pacing;
         signals.push(Signal::Parameters(stream, parameters));
         for (at, address) in bogus.iter().enumerate() {
-            signals.push(Signal::Candidate(stream, host_candidate(*address, at as u32)));
+            let candidate = host_candidate(*address, at as u32);
+            signals.push(Signal::Candidate(stream, credentials.ufrag.clone(), candidate));
         }
     }
     signals
