@@ -11,6 +11,8 @@ pub mod rng;
 pub mod stun;
 pub mod timer;
 
+#[cfg(any(feature = "webrtc", feature = "quinn"))]
+pub mod adapter;
 #[cfg(feature = "tokio")]
 pub mod driver;
 #[cfg(feature = "server")]

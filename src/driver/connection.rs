@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
+use tokio::sync::Notify;
 
 use super::agent::Handle;
 use super::receive::{ReceiveBatch, ReceiveQueue, closed};
@@ -30,6 +31,8 @@ pub struct Connection {
 #[derive(Debug)]
 pub(super) struct Component {
     path: ArcSwapOption<SendPath>,
+    /// Tells those who wait for the socket of a path that there is another.
+    path_changed: Notify,
     pub(super) queue: Arc<ReceiveQueue>,
     /// A batch was asked for, so its sockets read batches.
     batches: AtomicBool,
@@ -231,13 +234,61 @@ impl Connection {
         self.component.path.load().as_ref().map(|path| path.max_payload)
     }
 
+    /// The address that data leaves from on the current path: the base of the
+    /// pair's local candidate (RFC 8445 §5.1.1). `None` while there is no path.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.component.path.load().as_ref().map(|path| path.socket.local())
+    }
+
+    /// The address that data goes to on the current path: that of the pair's
+    /// remote candidate. It changes with the path; `None` while there is none.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.component.path.load().as_ref().map(|path| path.to)
+    }
+
     /// Datagrams that were dropped because nobody received them in time.
     pub fn overflowed(&self) -> u64 {
         self.component.queue.dropped()
     }
 
-    async fn writable(&self) -> io::Result<()> {
-        self.component.path()?.socket.io().writable().await
+    /// Waits until the socket of the current path may take a datagram. A path
+    /// that takes the current one's place is waited for in its stead.
+    ///
+    /// It may return where the next send would still be held up.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotConnected`] while the component has no valid pair,
+    /// also where it loses it meanwhile; [`io::ErrorKind::ConnectionAborted`]
+    /// after the agent was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe. Any number of tasks may wait.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.component.writable().await
+    }
+}
+
+/// What only adapters ask for.
+#[cfg(feature = "quinn")]
+impl Connection {
+    /// Reads and sends batches from now on: datagrams may arrive glued, and
+    /// those that are too large for the link are refused.
+    pub(crate) fn use_batches(&self) {
+        self.component.use_batches();
+    }
+
+    /// How many datagrams of a batch one call to the system may take; 1 where
+    /// the system does not know batches, and while there is no path.
+    pub(crate) fn max_batch(&self) -> usize {
+        self.component.path.load().as_ref().map_or(1, |path| path.socket.io().max_batch())
+    }
+
+    /// Whether datagrams that are too large for a link may leave in fragments
+    /// instead of being refused; true as long as there is no path to know of.
+    pub(crate) fn may_fragment(&self) -> bool {
+        self.component.path.load().as_ref().is_none_or(|path| path.socket.io().may_fragment())
     }
 }
 
@@ -245,6 +296,7 @@ impl Component {
     pub(super) fn new(receive_queue: usize) -> Self {
         Component {
             path: ArcSwapOption::empty(),
+            path_changed: Notify::new(),
             queue: Arc::new(ReceiveQueue::new(receive_queue)),
             batches: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -254,6 +306,7 @@ impl Component {
     /// Data goes this way from now on.
     pub(super) fn set_path(&self, path: Option<SendPath>) {
         self.path.store(path.map(Arc::new));
+        self.path_changed.notify_waiters();
         if self.batches.load(Ordering::Relaxed) {
             self.switch_to_batches();
         }
@@ -263,11 +316,25 @@ impl Component {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.path.store(None);
+        self.path_changed.notify_waiters();
         self.queue.close();
     }
 
     fn path(&self) -> io::Result<Arc<SendPath>> {
         self.path.load_full().ok_or_else(|| self.no_path())
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        loop {
+            // It knows of changes from here on, so that none is missed.
+            let changed = self.path_changed.notified();
+            let path = self.path()?;
+            tokio::select! {
+                biased;
+                result = path.socket.io().writable() => return result,
+                () = changed => {}
+            }
+        }
     }
 
     fn no_path(&self) -> io::Error {
@@ -298,3 +365,6 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("to", &to).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

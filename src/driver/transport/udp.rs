@@ -164,6 +164,19 @@ impl UdpSocket {
         self.batches().map(drop)
     }
 
+    /// How many datagrams one call may send once batches are on, else 1.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn max_batch(&self) -> usize {
+        self.batches.get().map_or(1, UdpSocketState::max_gso_segments)
+    }
+
+    /// Whether datagrams above the link's size leave in fragments: once
+    /// batches are on most systems refuse them.
+    #[cfg(feature = "quinn")]
+    pub(crate) fn may_fragment(&self) -> bool {
+        self.batches.get().is_none_or(UdpSocketState::may_fragment)
+    }
+
     fn batches(&self) -> io::Result<&UdpSocketState> {
         if let Some(state) = self.batches.get() {
             return Ok(state);

@@ -1,0 +1,107 @@
+//! Two agents that signal to each other inside the test.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use floe::agent::{Event, RemoteParameters};
+use floe::candidate::{Candidate, ComponentId};
+use floe::check::Role;
+use floe::timer::Pacer;
+use floe::{Agent, AgentConfig, Connection};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Longer than anything here takes: only a hang reaches it.
+const HANG: Duration = Duration::from_secs(60);
+
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANG, future).await.expect("the test hangs")
+}
+
+/// What one side tells the other.
+pub(crate) enum Signal {
+    Parameters(RemoteParameters),
+    Candidate(Candidate),
+    End,
+}
+
+/// One side's end of the signalling.
+pub(crate) struct Signalling {
+    to_peer: UnboundedSender<Signal>,
+    from_peer: UnboundedReceiver<Signal>,
+}
+
+impl Signalling {
+    /// Both ends.
+    pub(crate) fn pair() -> [Self; 2] {
+        let ((to_b, from_a), (to_a, from_b)) = (unbounded_channel(), unbounded_channel());
+        [
+            Signalling { to_peer: to_b, from_peer: from_b },
+            Signalling { to_peer: to_a, from_peer: from_a },
+        ]
+    }
+
+    /// Gathers, tells the peer all of it, and takes what the peer tells.
+    pub(crate) async fn exchange(&mut self, agent: &Agent) {
+        let credentials = agent.credentials();
+        let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+        parameters.pacing = agent.pacing();
+        self.tell(Signal::Parameters(parameters));
+        agent.gather().unwrap();
+        loop {
+            match in_time(agent.next_event()).await.expect("the agent is open") {
+                Event::Candidate { candidate, .. } => self.tell(Signal::Candidate(candidate)),
+                Event::EndOfCandidates { .. } => break,
+                _ => {}
+            }
+        }
+        self.tell(Signal::End);
+        loop {
+            match in_time(self.from_peer.recv()).await.expect("the peer tells all") {
+                Signal::Parameters(parameters) => agent.set_remote(parameters).unwrap(),
+                Signal::Candidate(candidate) => agent.add_remote_candidate(&candidate).unwrap(),
+                Signal::End => return agent.end_of_remote_candidates().unwrap(),
+            }
+        }
+    }
+
+    fn tell(&self, signal: Signal) {
+        // Only a peer that has given up takes no more.
+        let _ = self.to_peer.send(signal);
+    }
+}
+
+/// An agent on loopback that has not gathered.
+pub(crate) fn agent(role: Role) -> Agent {
+    let mut config = AgentConfig::new(role);
+    config.bind = vec![Ipv4Addr::LOCALHOST.into()];
+    config.ice.include_loopback = true;
+    // The tests would else wait for each other's slots.
+    config.pacer = Some(Pacer::new());
+    Agent::new(config).unwrap()
+}
+
+/// Two agents that know nothing of each other; the first controls.
+pub(crate) fn strangers() -> [Agent; 2] {
+    [Role::Controlling, Role::Controlled].map(agent)
+}
+
+/// Connects two strangers.
+pub(crate) async fn connect(agents: &[Agent; 2]) {
+    let [mut a, mut b] = Signalling::pair();
+    tokio::join!(a.exchange(&agents[0]), b.exchange(&agents[1]));
+    for agent in agents {
+        in_time(agent.connected()).await.unwrap();
+    }
+}
+
+/// Two connected agents; the first controls.
+pub(crate) async fn connected() -> [Agent; 2] {
+    let agents = strangers();
+    connect(&agents).await;
+    agents
+}
+
+/// The connection of component 1.
+pub(crate) fn connection(agent: &Agent) -> Connection {
+    agent.connection(ComponentId::ONE).unwrap()
+}

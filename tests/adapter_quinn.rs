@@ -1,0 +1,168 @@
+//! QUIC over a connection, by quinn itself, on loopback. Through NATs it goes
+//! in the lab.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "adapter/agents.rs"]
+mod agents;
+#[path = "adapter/quic.rs"]
+mod quic;
+
+use std::future::poll_fn;
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use agents::{connect, connected, connection, in_time, strangers};
+use floe::adapter::quinn::{IceSocket, LOCAL, PEER};
+use quinn::AsyncUdpSocket as _;
+use quinn::udp::{RecvMeta, Transmit};
+use tokio::runtime::Handle;
+
+const SIZE: usize = 8 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_passes_over_quic() {
+    let agents = connected().await;
+    let (client, server) = quic::settings();
+    let ends = [
+        quic::endpoint(connection(&agents[0]), None),
+        quic::endpoint(connection(&agents[1]), Some(server)),
+    ];
+    assert_eq!(ends[0].local_addr().unwrap(), LOCAL);
+    let receiving = Handle::current().spawn({
+        let end = ends[1].clone();
+        async move {
+            let quic = quic::answer(&end).await;
+            assert_eq!(quic.remote_address(), PEER);
+            quic::receive(&quic).await
+        }
+    });
+    let file = quic::file(SIZE);
+    let quic = in_time(quic::dial(&ends[0], client)).await;
+    assert_eq!(in_time(quic::send(&quic, &file)).await, quic::checksum(&file));
+    let path = quic.stats().path;
+    if cfg!(target_os = "linux") {
+        assert!(path.current_mtu > 1_400, "QUIC found no more than {}", path.current_mtu);
+    }
+    quic.close(0_u32.into(), b"done");
+    assert_eq!(in_time(receiving).await.unwrap(), SIZE);
+    for end in &ends {
+        in_time(end.wait_idle()).await;
+    }
+    assert_eq!(agents.each_ref().map(|agent| agent.stats().unrouted), [0, 0]);
+}
+
+/// What QUIC sends before there is a path is lost, and sent again.
+#[tokio::test]
+async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
+    let agents = strangers();
+    let (client, server) = quic::settings();
+    let client_end = quic::endpoint(connection(&agents[0]), None);
+    let server_end = quic::endpoint(connection(&agents[1]), Some(server));
+    let dialing = tokio::spawn(async move {
+        let quic = quic::dial(&client_end, client).await;
+        (quic, client_end)
+    });
+    // The first flight goes out, to nowhere, while the agents gather.
+    connect(&agents).await;
+    let answered = in_time(quic::answer(&server_end)).await;
+    let (dialed, _client_end) = in_time(dialing).await.unwrap();
+    dialed.send_datagram(b"there"[..].to_vec().into()).unwrap();
+    assert_eq!(in_time(answered.read_datagram()).await.unwrap(), b"there"[..]);
+}
+
+#[tokio::test]
+async fn closing_the_agent_ends_the_endpoint() {
+    let agents = connected().await;
+    let (client, server) = quic::settings();
+    let client_end = quic::endpoint(connection(&agents[0]), None);
+    let server_end = quic::endpoint(connection(&agents[1]), Some(server));
+    let (dialed, answered) =
+        in_time(async { tokio::join!(quic::dial(&client_end, client), quic::answer(&server_end)) })
+            .await;
+    let waiting = tokio::spawn(async move { dialed.accept_uni().await.map(drop) });
+    in_time(agents[0].close()).await;
+    // quinn does not keep to one word for it.
+    assert!(in_time(waiting).await.unwrap().is_err());
+    assert!(in_time(client_end.accept()).await.is_none());
+    // The other end only sees that nothing comes any more.
+    assert!(answered.close_reason().is_none());
+}
+
+fn transmit(contents: &[u8], segment_size: Option<usize>) -> Transmit<'_> {
+    Transmit { destination: PEER, ecn: None, contents, segment_size, src_ip: None }
+}
+
+/// Receives once into `slots` buffers.
+async fn receive(socket: &IceSocket, slots: usize) -> Vec<(RecvMeta, Vec<u8>)> {
+    let mut memory = vec![[0_u8; 2_048]; slots];
+    let mut metas = vec![RecvMeta::default(); slots];
+    let mut buffers: Vec<_> = memory.iter_mut().map(|slot| IoSliceMut::new(slot)).collect();
+    let receiving = poll_fn(|cx| socket.poll_recv(cx, &mut buffers, &mut metas));
+    let count = in_time(receiving).await.unwrap();
+    let got = metas.into_iter().zip(memory).take(count);
+    got.map(|(meta, slot)| (meta, slot[..meta.len].to_vec())).collect()
+}
+
+async fn writable(socket: &Arc<IceSocket>) {
+    let mut poller = socket.clone().create_io_poller();
+    in_time(poll_fn(|cx| poller.as_mut().poll_writable(cx))).await.unwrap();
+}
+
+#[tokio::test]
+async fn batches_come_apart_and_fill_the_buffers_that_there_are() {
+    let agents = connected().await;
+    let [a, b] = agents.each_ref().map(|agent| Arc::new(IceSocket::new(connection(agent))));
+    let batch: Vec<u8> = (0..4 * 1_200 + 7).map(|n| (n / 1_200) as u8).collect();
+    writable(&a).await;
+    if cfg!(target_os = "linux") {
+        assert!(a.max_transmit_segments() > 1);
+        assert!(!a.may_fragment());
+    }
+    a.try_send(&transmit(&batch, Some(1_200))).unwrap();
+    a.try_send(&transmit(b"alone", None)).unwrap();
+    let mut got = Vec::new();
+    while got.len() < 6 {
+        let some = receive(&b, 2).await;
+        assert!(!some.is_empty() && some.len() <= 2);
+        got.extend(some);
+    }
+    assert!(
+        got.iter().all(|(meta, bytes)| {
+            (meta.addr, meta.stride, meta.ecn) == (PEER, bytes.len(), None)
+        })
+    );
+    let expected: Vec<&[u8]> = batch.chunks(1_200).chain([&b"alone"[..]]).collect();
+    assert!(got.iter().map(|(_, bytes)| &bytes[..]).eq(expected));
+}
+
+#[tokio::test]
+async fn without_a_path_or_for_somebody_else_a_packet_is_lost_and_nobody_waits() {
+    let agents = strangers();
+    let socket = Arc::new(IceSocket::new(connection(&agents[0])));
+    assert!(socket.may_fragment());
+    assert_eq!(socket.max_transmit_segments(), 1);
+    for segment_size in [None, Some(1)] {
+        writable(&socket).await;
+        socket.try_send(&transmit(b"early", segment_size)).unwrap();
+    }
+    connect(&agents).await;
+    writable(&socket).await;
+    let elsewhere = "192.0.2.1:9".parse().unwrap();
+    socket.try_send(&Transmit { destination: elsewhere, ..transmit(b"astray", None) }).unwrap();
+    // Larger than the link: the system refuses it.
+    socket.try_send(&transmit(&[0; 65_508], None)).unwrap();
+    socket.try_send(&transmit(b"for you", None)).unwrap();
+    let got = receive(&IceSocket::new(connection(&agents[1])), 4).await;
+    assert!(got.iter().map(|(_, bytes)| &bytes[..]).eq([b"for you"]));
+    // After the agent was closed only receiving tells it.
+    in_time(agents[0].close()).await;
+    writable(&socket).await;
+    socket.try_send(&transmit(b"late", None)).unwrap();
+    let mut buffer = [0; 8];
+    let receiving = poll_fn(|cx| {
+        socket.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut [RecvMeta::default()])
+    });
+    let error = in_time(receiving).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+}
