@@ -7,6 +7,8 @@ mod checksum;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the interop tests use the rest")]
 mod harness;
+#[cfg(feature = "quinn")]
+mod quic;
 mod stun_server;
 mod topology;
 mod wire;
@@ -71,6 +73,15 @@ fn a_datagram_larger_than_the_link() {
     session.until_completed();
     session.exchange(1, &[vec![b'x'; 2_000], vec![b'y'; 32_768]]);
     session.close();
+}
+
+/// The adapter of the feature `quinn`; 40 ms apart.
+#[cfg(feature = "quinn")]
+#[test]
+fn a_file_passes_over_quic_through_two_nats() {
+    if ready("a_file_passes_over_quic_through_two_nats") {
+        quic::pass_a_file(&Lab::new(&PORT_RESTRICTED));
+    }
 }
 
 #[test]
