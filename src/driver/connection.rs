@@ -97,6 +97,10 @@ impl Connection {
     /// [`Connection::send`] for `poll` functions. Only the last task that it
     /// gave `Pending` is woken; use clones of the tasks' futures of
     /// [`Connection::send`] where there are several.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connection::send`].
     pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>> {
         loop {
             match self.try_send(datagram) {
@@ -179,6 +183,10 @@ impl Connection {
 
     /// [`Connection::recv`] for `poll` functions. All tasks that wait are
     /// woken when something arrives.
+    ///
+    /// # Errors
+    ///
+    /// That of [`Connection::recv`].
     pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
         let result = ready!(self.component.queue.poll_pop(cx, buffer));
@@ -214,6 +222,10 @@ impl Connection {
 
     /// [`Connection::recv_batch`] for `poll` functions. All tasks that wait
     /// are woken when something arrives.
+    ///
+    /// # Errors
+    ///
+    /// That of [`Connection::recv`].
     pub fn poll_recv_batch(
         &self,
         cx: &mut Context<'_>,
