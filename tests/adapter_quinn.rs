@@ -5,8 +5,8 @@
 
 #[path = "adapter/agents.rs"]
 mod agents;
-#[path = "adapter/quic.rs"]
-mod quic;
+#[path = "adapter/transfer.rs"]
+mod transfer;
 
 use std::future::poll_fn;
 use std::io::IoSliceMut;
@@ -23,23 +23,23 @@ const SIZE: usize = 8 << 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_passes_over_quic() {
     let agents = connected().await;
-    let (client, server) = quic::settings();
+    let (client, server) = transfer::settings();
     let ends = [
-        quic::endpoint(connection(&agents[0]), None),
-        quic::endpoint(connection(&agents[1]), Some(server)),
+        transfer::endpoint(connection(&agents[0]), None),
+        transfer::endpoint(connection(&agents[1]), Some(server)),
     ];
     assert_eq!(ends[0].local_addr().unwrap(), LOCAL);
     let receiving = Handle::current().spawn({
         let end = ends[1].clone();
         async move {
-            let quic = quic::answer(&end).await;
+            let quic = transfer::answer(&end).await;
             assert_eq!(quic.remote_address(), PEER);
-            quic::receive(&quic).await
+            transfer::receive(&quic).await
         }
     });
-    let file = quic::file(SIZE);
-    let quic = in_time(quic::dial(&ends[0], client)).await;
-    assert_eq!(in_time(quic::send(&quic, &file)).await, quic::checksum(&file));
+    let file = transfer::file(SIZE);
+    let quic = in_time(transfer::dial(&ends[0], client)).await;
+    assert_eq!(in_time(transfer::send(&quic, &file)).await, transfer::checksum(&file));
     let path = quic.stats().path;
     if cfg!(target_os = "linux") {
         assert!(path.current_mtu > 1_400, "QUIC found no more than {}", path.current_mtu);
@@ -56,16 +56,16 @@ async fn a_file_passes_over_quic() {
 #[tokio::test]
 async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
     let agents = strangers();
-    let (client, server) = quic::settings();
-    let client_end = quic::endpoint(connection(&agents[0]), None);
-    let server_end = quic::endpoint(connection(&agents[1]), Some(server));
+    let (client, server) = transfer::settings();
+    let client_end = transfer::endpoint(connection(&agents[0]), None);
+    let server_end = transfer::endpoint(connection(&agents[1]), Some(server));
     let dialing = tokio::spawn(async move {
-        let quic = quic::dial(&client_end, client).await;
+        let quic = transfer::dial(&client_end, client).await;
         (quic, client_end)
     });
     // The first flight goes out, to nowhere, while the agents gather.
     connect(&agents).await;
-    let answered = in_time(quic::answer(&server_end)).await;
+    let answered = in_time(transfer::answer(&server_end)).await;
     let (dialed, _client_end) = in_time(dialing).await.unwrap();
     dialed.send_datagram(b"there"[..].to_vec().into()).unwrap();
     assert_eq!(in_time(answered.read_datagram()).await.unwrap(), b"there"[..]);
@@ -74,12 +74,13 @@ async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
 #[tokio::test]
 async fn closing_the_agent_ends_the_endpoint() {
     let agents = connected().await;
-    let (client, server) = quic::settings();
-    let client_end = quic::endpoint(connection(&agents[0]), None);
-    let server_end = quic::endpoint(connection(&agents[1]), Some(server));
-    let (dialed, answered) =
-        in_time(async { tokio::join!(quic::dial(&client_end, client), quic::answer(&server_end)) })
-            .await;
+    let (client, server) = transfer::settings();
+    let client_end = transfer::endpoint(connection(&agents[0]), None);
+    let server_end = transfer::endpoint(connection(&agents[1]), Some(server));
+    let (dialed, answered) = in_time(async {
+        tokio::join!(transfer::dial(&client_end, client), transfer::answer(&server_end))
+    })
+    .await;
     let waiting = tokio::spawn(async move { dialed.accept_uni().await.map(drop) });
     in_time(agents[0].close()).await;
     // quinn does not keep to one word for it.

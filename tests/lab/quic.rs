@@ -4,8 +4,8 @@
 #[path = "../adapter/agents.rs"]
 #[allow(dead_code, reason = "the tests on loopback use the rest")]
 mod agents;
-#[path = "../adapter/quic.rs"]
-mod quic;
+#[path = "../adapter/transfer.rs"]
+mod transfer;
 
 use std::thread;
 
@@ -22,7 +22,7 @@ const SIZE: usize = 2 << 20;
 
 /// Sends a file from the first host to the second and compares checksums.
 pub(crate) fn pass_a_file(lab: &Lab) {
-    let (client, server) = quic::settings();
+    let (client, server) = transfer::settings();
     let [ours, theirs] = Signalling::pair();
     let [sender, receiver] = lab.hosts.clone();
     thread::scope(|scope| {
@@ -44,10 +44,10 @@ async fn send(mut signalling: Signalling, config: ClientConfig) {
     let agent = agent(Role::Controlling);
     signalling.exchange(&agent).await;
     in_time(agent.connected()).await.expect("the NATs let checks through");
-    let endpoint = quic::endpoint(connection(&agent), None);
-    let quic = in_time(quic::dial(&endpoint, config)).await;
-    let file = quic::file(SIZE);
-    assert_eq!(in_time(quic::send(&quic, &file)).await, quic::checksum(&file));
+    let endpoint = transfer::endpoint(connection(&agent), None);
+    let quic = in_time(transfer::dial(&endpoint, config)).await;
+    let file = transfer::file(SIZE);
+    assert_eq!(in_time(transfer::send(&quic, &file)).await, transfer::checksum(&file));
     println!("{SIZE} bytes over QUIC, packets of up to {}", quic.stats().path.current_mtu);
     quic.close(0_u32.into(), b"done");
     in_time(endpoint.wait_idle()).await;
@@ -57,9 +57,9 @@ async fn send(mut signalling: Signalling, config: ClientConfig) {
 async fn receive(mut signalling: Signalling, config: ServerConfig) {
     let agent = agent(Role::Controlled);
     signalling.exchange(&agent).await;
-    let endpoint = quic::endpoint(connection(&agent), Some(config));
-    let quic = in_time(quic::answer(&endpoint)).await;
-    assert_eq!(in_time(quic::receive(&quic)).await, SIZE);
+    let endpoint = transfer::endpoint(connection(&agent), Some(config));
+    let quic = in_time(transfer::answer(&endpoint)).await;
+    assert_eq!(in_time(transfer::receive(&quic)).await, SIZE);
     assert_goes_through_nats(&agent).await;
 }
 
