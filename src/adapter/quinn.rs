@@ -41,8 +41,9 @@
 //!   connections.
 //! - Packets that are too large for the link are refused, so QUIC may look for
 //!   the largest that pass. It asks once, when the endpoint is made: made before
-//!   there is a path, the endpoint keeps to the smallest.
+//!   there is a path, the endpoint keeps to the size that it starts with.
 //! - Several packets go to the system in one call where it can do that.
+//! - The endpoint keeps the agent open, as every handle on its connection does.
 //! - ECN is neither sent nor read: QUIC finds that out, and goes without.
 
 use std::fmt;

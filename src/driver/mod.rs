@@ -5,6 +5,20 @@
 //! socket of the current path, and a socket's reader copies what arrives from
 //! a checked address straight into the receive queue of its component; only
 //! STUN reaches the core.
+//!
+//! # What runs where
+//!
+//! [`Agent::new`] has to be called inside a tokio runtime with its I/O and time
+//! drivers enabled; the agent's tasks run there until it is closed: a reader
+//! for each socket, a timer, and for a while one for each name to resolve. The
+//! agent runs its core by the contract of [`crate::agent`] without anybody
+//! polling it. All else may be called from any thread and blocks for no I/O;
+//! every `async` call is cancel safe, or says what it is not, so that it can
+//! stand in `select!`.
+//!
+//! Nothing has to be read for the agent to go on. Events that nobody reads are
+//! thinned out, and datagrams that nobody reads are dropped once the queue is
+//! full, both counted or bounded.
 
 mod agent;
 mod clock;
