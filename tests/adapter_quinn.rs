@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::io::IoSliceMut;
 use std::sync::Arc;
 
-use agents::{connect, connected, connection, in_time, strangers};
+use agents::{connect, connected, connection, in_time, restart, strangers};
 use floe::adapter::quinn::{IceSocket, LOCAL, PEER};
 use quinn::AsyncUdpSocket as _;
 use quinn::udp::{RecvMeta, Transmit};
@@ -69,6 +69,42 @@ async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
     let (dialed, _client_end) = in_time(dialing).await.unwrap();
     dialed.send_datagram(b"there"[..].to_vec().into()).unwrap();
     assert_eq!(in_time(answered.read_datagram()).await.unwrap(), b"there"[..]);
+}
+
+/// A new socket on one side, in the middle of a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_moves_the_path_and_quic_sees_one_peer() {
+    let agents = connected().await;
+    for agent in &agents {
+        in_time(agent.completed()).await.unwrap();
+    }
+    let ends = agents.each_ref().map(connection);
+    let before = ends[0].local_address();
+    assert_eq!(ends[1].remote_address(), before);
+    let (client, server) = transfer::settings();
+    let client_end = transfer::endpoint(ends[0].clone(), None);
+    let server_end = transfer::endpoint(ends[1].clone(), Some(server));
+    let receiving = tokio::spawn({
+        let end = server_end.clone();
+        async move {
+            let quic = transfer::answer(&end).await;
+            let first = transfer::receive_one(&quic).await;
+            let second = transfer::receive(&quic).await;
+            (first, second, quic.remote_address())
+        }
+    });
+    let quic = in_time(transfer::dial(&client_end, client)).await;
+    let file = transfer::file(SIZE);
+    let (sum, ()) =
+        in_time(async { tokio::join!(transfer::send(&quic, &file), restart(&agents)) }).await;
+    assert_eq!(sum, transfer::checksum(&file));
+    let after = ends[0].local_address();
+    assert_ne!(after, before, "the path leaves from another socket");
+    assert_eq!(ends[1].remote_address(), after);
+    assert_eq!(in_time(transfer::send(&quic, b"after it")).await, transfer::checksum(b"after it"));
+    assert_eq!(quic.remote_address(), PEER);
+    quic.close(0_u32.into(), b"done");
+    assert_eq!(in_time(receiving).await.unwrap(), (SIZE, 8, PEER));
 }
 
 #[tokio::test]

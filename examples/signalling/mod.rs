@@ -30,7 +30,10 @@ pub(crate) fn accept(agent: &Agent, line: &str) -> Result<(), Box<dyn Error>> {
     };
     agent.set_remote(RemoteParameters::new(ufrag, pwd))?;
     for candidate in parts {
-        agent.add_remote_candidate(&candidate.parse()?)?;
+        // One that is not taken is no reason to give up: the others may do.
+        if let Err(error) = agent.add_remote_candidate(&candidate.parse()?) {
+            eprintln!("{candidate}: {error}");
+        }
     }
     agent.end_of_remote_candidates()?;
     Ok(())

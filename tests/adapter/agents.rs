@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use floe::agent::{Event, RemoteParameters};
+use floe::agent::{CommandError, Event, RemoteParameters, Sockets, State};
 use floe::candidate::{Candidate, ComponentId};
-use floe::check::Role;
+use floe::check::{Refused, Role};
+use floe::driver::AgentError;
 use floe::timer::Pacer;
 use floe::{Agent, AgentConfig, Connection};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -42,13 +43,10 @@ impl Signalling {
 
     /// Gathers, tells the peer all of it, and takes what the peer tells.
     pub(crate) async fn exchange(&mut self, agent: &Agent) {
-        let credentials = agent.credentials();
-        let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
-        parameters.pacing = agent.pacing();
-        self.tell(Signal::Parameters(parameters));
+        self.tell(Signal::Parameters(parameters(agent)));
         agent.gather().unwrap();
         loop {
-            match in_time(agent.next_event()).await.expect("the agent is open") {
+            match next_event(agent).await {
                 Event::Candidate { candidate, .. } => self.tell(Signal::Candidate(candidate)),
                 Event::EndOfCandidates { .. } => break,
                 _ => {}
@@ -58,7 +56,7 @@ impl Signalling {
         loop {
             match in_time(self.from_peer.recv()).await.expect("the peer tells all") {
                 Signal::Parameters(parameters) => agent.set_remote(parameters).unwrap(),
-                Signal::Candidate(candidate) => agent.add_remote_candidate(&candidate).unwrap(),
+                Signal::Candidate(candidate) => add(agent, &candidate),
                 Signal::End => return agent.end_of_remote_candidates().unwrap(),
             }
         }
@@ -68,6 +66,21 @@ impl Signalling {
         // Only a peer that has given up takes no more.
         let _ = self.to_peer.send(signal);
     }
+}
+
+/// The peer's checks may have come first, and everything be settled by them.
+fn add(agent: &Agent, candidate: &Candidate) {
+    let concluded = AgentError::Command(CommandError::Refused(Refused::Concluded));
+    if let Err(error) = agent.add_remote_candidate(candidate) {
+        assert_eq!(error.to_string(), concluded.to_string());
+    }
+}
+
+fn parameters(agent: &Agent) -> RemoteParameters {
+    let credentials = agent.credentials();
+    let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+    parameters.pacing = agent.pacing();
+    parameters
 }
 
 /// An agent on loopback that has not gathered.
@@ -104,4 +117,41 @@ pub(crate) async fn connected() -> [Agent; 2] {
 /// The connection of component 1.
 pub(crate) fn connection(agent: &Agent) -> Connection {
     agent.connection(ComponentId::ONE).unwrap()
+}
+
+/// Restarts ICE; the first agent begins, on a new socket.
+pub(crate) async fn restart(agents: &[Agent; 2]) {
+    let [a, b] = agents;
+    a.restart(Sockets::Rebind).unwrap();
+    let ours = gathered_again(a).await;
+    b.set_remote(parameters(a)).unwrap();
+    let theirs = gathered_again(b).await;
+    a.set_remote(parameters(b)).unwrap();
+    for (agent, candidates) in [(a, &theirs), (b, &ours)] {
+        for candidate in candidates {
+            add(agent, candidate);
+        }
+        agent.end_of_remote_candidates().unwrap();
+    }
+    for agent in agents {
+        let completed = |event: &_| matches!(event, Event::State { state: State::Completed, .. });
+        while !completed(&next_event(agent).await) {}
+    }
+}
+
+/// The candidates that follow a restart.
+async fn gathered_again(agent: &Agent) -> Vec<Candidate> {
+    while !matches!(next_event(agent).await, Event::Restarted { .. }) {}
+    let mut candidates = Vec::new();
+    loop {
+        match next_event(agent).await {
+            Event::Candidate { candidate, .. } => candidates.push(candidate),
+            Event::EndOfCandidates { .. } => return candidates,
+            _ => {}
+        }
+    }
+}
+
+async fn next_event(agent: &Agent) -> Event {
+    in_time(agent.next_event()).await.expect("the agent is open")
 }

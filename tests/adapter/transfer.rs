@@ -63,9 +63,16 @@ pub(crate) async fn send(quic: &quinn::Connection, file: &[u8]) -> Vec<u8> {
     back.read_to_end(64).await.unwrap()
 }
 
-/// Receives a file, answers with its checksum, and gives its length. Returns
-/// when the sender has closed, so that nothing is lost at the end.
+/// Receives the last file: returns when the sender has closed, so that no
+/// answer is lost at the end.
 pub(crate) async fn receive(quic: &quinn::Connection) -> usize {
+    let length = receive_one(quic).await;
+    quic.closed().await;
+    length
+}
+
+/// Receives a file, answers with its checksum, and gives its length.
+pub(crate) async fn receive_one(quic: &quinn::Connection) -> usize {
     let (mut back, mut input) = quic.accept_bi().await.unwrap();
     let (mut hash, mut length) = (Sha256::new(), 0);
     while let Some(chunk) = input.read_chunk(usize::MAX, true).await.unwrap() {
@@ -74,7 +81,6 @@ pub(crate) async fn receive(quic: &quinn::Connection) -> usize {
     }
     back.write_all(&hash.finalize()).await.unwrap();
     back.finish().unwrap();
-    quic.closed().await;
     length
 }
 
