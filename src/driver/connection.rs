@@ -20,6 +20,9 @@ use super::socket::Socket;
 /// Sending writes to the socket of the component's current path itself: the
 /// best valid pair before selection, then the selected pair. Receiving takes
 /// datagrams from every address that passed a check.
+///
+/// With the features `webrtc` and `quinn` other libraries run on it: see the
+/// module `adapter`.
 #[derive(Clone)]
 pub struct Connection {
     component: Arc<Component>,
