@@ -38,6 +38,7 @@ fn dtls_config(own: &Certificate, peer: &Certificate) -> Config {
         certificates: vec![own.clone()],
         client_auth: ClientAuthType::RequireAnyClientCert,
         insecure_skip_verify: true,
+        flight_interval: Duration::from_millis(100),
         verify_peer_certificate: Some(Arc::new(move |shown, _| match shown {
             [first] if *first == expected => Ok(()),
             _ => Err(dtls::Error::Other("the certificate is another's".to_owned())),
@@ -139,6 +140,19 @@ async fn dtls_and_sctp_carry_a_stream_both_ways() {
     }
 }
 
+/// What DTLS sends before there is a path is lost, and sent again.
+#[tokio::test]
+async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
+    let agents = strangers();
+    let conns = agents.each_ref().map(|agent| Arc::new(connection(agent)));
+    // The first flight goes out while the agents gather.
+    let (ends, ()) = tokio::join!(dtls([&conns[0], &conns[1]]), agents::connect(&agents));
+    ends[0].write(b"there", None).await.unwrap();
+    let mut buffer = [0; 16];
+    let len = in_time(Conn::recv(&*ends[1], &mut buffer)).await.unwrap();
+    assert_eq!(&buffer[..len], b"there");
+}
+
 #[tokio::test]
 async fn a_peer_with_another_certificate_is_refused() {
     let agents = connected().await;
@@ -169,7 +183,7 @@ async fn addresses_are_those_of_the_path_and_closing_leaves_it_open() {
     let mut buffer = [0; 16];
     assert_eq!(a.remote_addr(), None);
     assert_eq!(kind(a.local_addr()), io::ErrorKind::NotConnected);
-    assert_eq!(kind(a.send(b"early").await), io::ErrorKind::NotConnected);
+    assert_eq!(a.send(b"early").await.unwrap(), 0);
     assert_eq!(kind(a.recv_from(&mut buffer).await), io::ErrorKind::NotConnected);
 
     agents::connect(&agents).await;
@@ -186,7 +200,11 @@ async fn addresses_are_those_of_the_path_and_closing_leaves_it_open() {
     b.close().await.unwrap();
     assert_eq!(a.send(b"").await.unwrap(), 0);
     assert_eq!(in_time(b.recv(&mut buffer)).await.unwrap(), 0);
+    // The system refuses it.
+    assert_eq!(a.send(&[0; 65_508]).await.unwrap(), 0);
     assert!(a.as_any().is::<Connection>());
+    in_time(agents[0].close()).await;
+    assert_eq!(kind(a.send(b"late").await), io::ErrorKind::ConnectionAborted);
 }
 
 /// Counts calls of `recv`, and lets nobody call it without end.

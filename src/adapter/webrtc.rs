@@ -40,11 +40,15 @@
 //!
 //! # What the methods mean
 //!
-//! - `send` and `recv` are [`Connection::send`] and [`Connection::recv`], with
-//!   their errors as [`webrtc_util::Error::Io`]. Before there is a path `send`
-//!   is an error, so start DTLS after [`Agent::connected`](crate::Agent::connected).
-//!   After the agent was closed `recv` gives its error with a pause before it,
-//!   because the reader of `dtls` goes on after every error.
+//! - `send` is [`Connection::send`], but what there is no path for, or what the
+//!   system refuses, is lost: nothing was sent, so it gives 0. SCTP would end
+//!   at an error, and DTLS give up its handshake; so they send again, and
+//!   outlive a lost path and a restart. After the agent was closed it is an
+//!   error.
+//! - `recv` is [`Connection::recv`]. After the agent was closed it gives its
+//!   error with a pause before it, because the reader of `dtls` goes on after
+//!   every error.
+//! - Errors are [`webrtc_util::Error::Io`], with the kinds of [`Connection`].
 //! - `remote_addr` and `local_addr` are those of the current path and change
 //!   with it; without one there is `None`, and an error.
 //! - `recv_from` names the peer by its current address, wherever the datagram
@@ -93,8 +97,14 @@ impl Conn for Connection {
     }
 
     async fn send(&self, buf: &[u8]) -> Result<usize> {
-        Connection::send(self, buf).await?;
-        Ok(buf.len())
+        match Connection::send(self, buf).await {
+            Ok(()) => Ok(buf.len()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Err(error.into()),
+            Err(error) => {
+                tracing::trace!(%error, len = buf.len(), "a datagram is lost");
+                Ok(0)
+            }
+        }
     }
 
     async fn send_to(&self, buf: &[u8], target: SocketAddr) -> Result<usize> {
