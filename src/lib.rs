@@ -8,6 +8,7 @@ pub mod check;
 pub mod gather;
 pub mod net;
 pub mod rng;
+pub mod sdp;
 pub mod stun;
 pub mod timer;
 

@@ -4,4 +4,5 @@
 
 pub mod agent_pair;
 pub mod candidate_sdp;
+pub mod sdp_attributes;
 pub mod stun_message;

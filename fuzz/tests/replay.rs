@@ -12,6 +12,7 @@ type Body = fn(&[u8]);
 const TARGETS: &[(&str, Body)] = &[
     ("agent_pair", floe_fuzz::agent_pair::run),
     ("candidate_sdp", floe_fuzz::candidate_sdp::run),
+    ("sdp_attributes", floe_fuzz::sdp_attributes::run),
     ("stun_message", floe_fuzz::stun_message::run),
 ];
 

@@ -53,7 +53,7 @@ impl fmt::Display for Foundation {
 }
 
 /// ice-char of RFC 8839 §5.1.
-const fn is_ice_char(byte: u8) -> bool {
+pub(crate) const fn is_ice_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
 }
 

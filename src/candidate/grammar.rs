@@ -129,9 +129,14 @@ impl Text<'_> {
     }
 
     fn is_token(&self) -> bool {
-        let is_token_char = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
-        !self.text.is_empty() && self.text.bytes().all(is_token_char)
+        is_token(self.text)
     }
+}
+
+/// A token (RFC 3261 §25.1).
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_token_char = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_token_char)
 }
 
 fn foundation(field: Text<'_>) -> Result<Foundation, CandidateError> {
@@ -163,11 +168,16 @@ fn port(field: Text<'_>) -> Result<u16, CandidateError> {
     u16::try_from(number).map_err(|_| field.breaks(Rule::PortRange))
 }
 
-/// A colon means IPv6 (RFC 8839 §5.1); what is made of digits and dots alone
-/// can only be meant as IPv4.
 fn host(field: Text<'_>) -> Result<Host, CandidateError> {
-    let text = field.text;
-    let host = if text.contains(':') {
+    parse_host(field.text).ok_or(field.breaks(Rule::Address))
+}
+
+/// A connection-address. A colon means IPv6 (RFC 8839 §5.1); what is made of
+/// digits and dots alone can only be meant as IPv4.
+pub(crate) fn parse_host(text: &str) -> Option<Host> {
+    if text.is_empty() {
+        None
+    } else if text.contains(':') {
         text.parse::<Ipv6Addr>().ok().map(|ip| Host::Ip(IpAddr::V6(ip).to_canonical()))
     } else if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         text.parse::<Ipv4Addr>().ok().map(|ip| Host::Ip(ip.into()))
@@ -175,8 +185,7 @@ fn host(field: Text<'_>) -> Result<Host, CandidateError> {
         let is_name_char = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
         let is_name = text.len() <= MAX_NAME && text.bytes().all(is_name_char);
         is_name.then(|| Host::Name(text.into()))
-    };
-    host.ok_or(field.breaks(Rule::Address))
+    }
 }
 
 fn typ_keyword(field: Text<'_>) -> Result<(), CandidateError> {

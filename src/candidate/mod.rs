@@ -33,8 +33,10 @@ use crate::net::Protocol;
 
 pub use address::{AddressRules, LocalAddress, Ranked, qualify};
 pub use error::{CandidateError, Field, Rule};
+pub(crate) use foundation::is_ice_char;
 pub use foundation::{Foundation, Foundations, Origin};
 pub use grammar::MAX_LINE;
+pub(crate) use grammar::{is_token, parse_host};
 pub use name::is_mdns_name;
 pub use priority::{
     MAX_OTHER_PREFERENCE, MAX_PRIORITY, MAX_TYPE_PREFERENCE, priority, tcp_local_preference,

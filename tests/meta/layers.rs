@@ -14,6 +14,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("check", &["net", "timer", "rng", "stun", "candidate"]),
     ("gather", &["net", "timer", "rng", "stun", "turn", "candidate"]),
     ("agent", CORE),
+    // What signalling carries, in the words of SDP: nothing in the crate needs it.
+    ("sdp", &["net", "candidate", "agent"]),
     ("driver", &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather", "agent"]),
     ("adapter", ABOVE),
     ("server", ABOVE),

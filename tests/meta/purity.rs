@@ -5,7 +5,7 @@ use crate::source::{sources, words};
 
 /// The modules that must be pure.
 const CORE: &[&str] =
-    &["net", "timer", "rng", "stun", "candidate", "check", "turn", "gather", "agent"];
+    &["net", "timer", "rng", "stun", "candidate", "check", "turn", "gather", "agent", "sdp"];
 
 /// What a pure module does not name.
 const IMPURE: &[&str] = &[
