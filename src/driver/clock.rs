@@ -1,7 +1,7 @@
 //! The clock: what the core's [`Time`] means in this process.
 
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::timer::{Pacer, Time};
 
@@ -25,4 +25,77 @@ pub(crate) fn instant(time: Time) -> tokio::time::Instant {
 pub(crate) fn pacer() -> Pacer {
     static PACER: OnceLock<Pacer> = OnceLock::new();
     PACER.get_or_init(Pacer::new).clone()
+}
+
+/// Notices that the machine slept: [`Instant`] stands still meanwhile, and
+/// some other clock does not.
+#[derive(Debug)]
+pub(crate) struct SleepDetector {
+    /// How far the other clock is ahead.
+    ahead: Duration,
+}
+
+/// The least sleep that is one: below it no NAT forgot anything, and the two
+/// clocks are read one after the other. Where the other clock is the wall's,
+/// it may be set, by little all the time and by much now and then.
+const LEAST_SLEEP: Duration =
+    if cfg!(target_os = "linux") { Duration::from_secs(1) } else { Duration::from_secs(10) };
+
+impl SleepDetector {
+    /// One that has not seen any sleep yet, with what [`ahead`] says now.
+    pub(crate) fn new(ahead: Duration) -> Self {
+        SleepDetector { ahead }
+    }
+
+    /// Whether the machine slept since the last call, by what [`ahead`] says now.
+    pub(crate) fn slept(&mut self, ahead: Duration) -> bool {
+        let before = std::mem::replace(&mut self.ahead, ahead);
+        ahead.saturating_sub(before) >= LEAST_SLEEP
+    }
+}
+
+/// How far the clock that goes on during sleep is ahead of the one that does not.
+#[cfg(target_os = "linux")]
+pub(crate) fn ahead() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    let awake = read(ClockId::Monotonic);
+    read(ClockId::Boottime).saturating_sub(awake)
+}
+
+/// How far the clock that goes on during sleep is ahead of the one that does not.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ahead() -> Duration {
+    let awake = epoch().elapsed();
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    wall.unwrap_or_default().saturating_sub(awake)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleep_is_what_one_clock_did_not_see() {
+        let ms = Duration::from_millis;
+        let mut detector = SleepDetector::new(ms(500));
+        let least = LEAST_SLEEP.as_millis() as u64;
+        for (ahead, slept) in [
+            (500, false),
+            (500 + least - 1, false),
+            (500 + 2 * least - 1, true),
+            (500 + 2 * least - 1, false),
+            // A wall clock that was set back.
+            (0, false),
+            (least, true),
+        ] {
+            assert_eq!(detector.slept(ms(ahead)), slept, "{ahead}");
+        }
+    }
+
+    #[test]
+    fn without_sleep_the_clocks_go_alike() {
+        let mut detector = SleepDetector::new(ahead());
+        assert!(!detector.slept(ahead()));
+    }
 }

@@ -30,6 +30,10 @@ pub struct AgentConfig {
     /// Use these sockets and bind none. Agents that are given the same socket
     /// share its port.
     pub sockets: Vec<SharedSocket>,
+    /// Follow the addresses of this machine while the agent lives, and notice
+    /// when it slept. One thread a process does it for all agents; it sleeps
+    /// until the system says that something changed. Default true.
+    pub watch_network: bool,
     /// The pacer; `None` takes the one that all agents of the process share.
     pub pacer: Option<Pacer>,
     /// How long the name of a STUN server may take to resolve. Default 5 s.
@@ -52,6 +56,7 @@ impl AgentConfig {
             interfaces: Vec::new(),
             ports: None,
             sockets: Vec::new(),
+            watch_network: true,
             pacer: None,
             resolve_timeout: Duration::from_secs(5),
             receive_queue: 1 << 20,

@@ -1,5 +1,7 @@
 //! The run loop: feeds the core, drains it and sleeps until its deadline.
 
+mod network;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -46,6 +48,7 @@ pub(super) struct Shared {
     servers: Vec<StunServer>,
     resolve_timeout: Duration,
     receive_queue: usize,
+    watch_network: bool,
     machine: Mutex<Machine>,
     pub(super) timer: Timer,
     pub(super) events: EventQueue,
@@ -62,6 +65,7 @@ pub(super) struct Machine {
     pub(super) bases: BTreeMap<BaseId, Base>,
     pub(super) components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
     pub(super) addresses: Vec<LocalAddress>,
+    network: network::Network,
     /// Addresses of STUN servers.
     servers: Vec<SocketAddr>,
     tasks: Vec<AbortHandle>,
@@ -100,6 +104,7 @@ impl Shared {
             servers,
             resolve_timeout: config.resolve_timeout,
             receive_queue: config.receive_queue,
+            watch_network: config.watch_network,
             machine: Mutex::new(machine),
             timer: Timer::default(),
             events: EventQueue::default(),
@@ -126,19 +131,6 @@ impl Shared {
         component: ComponentId,
     ) -> Option<Arc<Component>> {
         self.machine.lock().components.get(&(stream, component)).cloned()
-    }
-
-    pub(super) fn gather(&self) -> Result<(), AgentError> {
-        let addresses =
-            interfaces::filtered_addresses(&self.filter).map_err(AgentError::Interfaces)?;
-        self.command(|machine| {
-            if machine.closed {
-                return Err(AgentError::Closed);
-            }
-            machine.core.handle_input(clock::now(), Input::LocalAddresses(&addresses));
-            machine.addresses = addresses;
-            Ok(())
-        })
     }
 
     pub(super) fn credentials(&self, stream: StreamId) -> Result<Credentials, AgentError> {
@@ -232,6 +224,7 @@ impl Shared {
         machine.core.close(clock::now());
         self.drain(machine);
         machine.closed = true;
+        machine.network.stop();
         machine.close_all();
         self.timer.set(None);
         self.state.send_if_modified(|state| {
@@ -376,6 +369,7 @@ impl Machine {
             bases: BTreeMap::new(),
             components: BTreeMap::new(),
             addresses: Vec::new(),
+            network: network::Network::default(),
             servers: servers.iter().filter_map(|server| server.address).collect(),
             tasks: Vec::new(),
             closed: false,

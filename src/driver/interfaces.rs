@@ -24,20 +24,61 @@ pub(crate) struct Filter {
 ///
 /// The system does not tell its interfaces.
 pub fn local_addresses() -> io::Result<Vec<LocalAddress>> {
-    filtered_addresses(&Filter::default())
+    Ok(Interfaces::look()?.pass(&Filter::default()))
 }
 
-/// The addresses of this machine that pass the filter. An address that the
-/// filter names and no interface has stays in the list: that it can not be
-/// bound is then reported like any other failure.
-///
-/// # Errors
-///
-/// The system does not tell its interfaces.
-pub(crate) fn filtered_addresses(filter: &Filter) -> io::Result<Vec<LocalAddress>> {
-    let flags = ipv6_flags();
-    let interfaces = if_addrs::get_if_addrs()?;
-    Ok(select(interfaces.into_iter().map(|i| local_address(i, &flags)), filter))
+/// The interfaces of this machine, as they were at one moment: each address,
+/// and whether it is not known to be unusable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interfaces(Vec<(LocalAddress, bool)>);
+
+impl Interfaces {
+    /// Asks the system.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell its interfaces.
+    pub(crate) fn look() -> io::Result<Self> {
+        let flags = ipv6_flags();
+        let interfaces = if_addrs::get_if_addrs()?;
+        Ok(Interfaces(interfaces.into_iter().map(|i| local_address(i, &flags)).collect()))
+    }
+
+    /// These, all of them usable.
+    #[cfg(test)]
+    pub(crate) fn of(addresses: impl Iterator<Item = LocalAddress>) -> Self {
+        Interfaces(addresses.map(|address| (address, true)).collect())
+    }
+
+    /// The addresses that pass the filter.
+    pub(crate) fn pass(&self, filter: &Filter) -> Vec<LocalAddress> {
+        let passes = |(address, usable): &(LocalAddress, bool)| {
+            let named =
+                filter.interfaces.is_empty() || filter.interfaces.contains(&address.interface);
+            let chosen =
+                if filter.ips.is_empty() { *usable } else { filter.ips.contains(&address.ip) };
+            named && chosen
+        };
+        let passing = self.0.iter().filter(|address| passes(address));
+        passing.map(|(address, _)| address.clone()).collect()
+    }
+}
+
+/// Adds the addresses that the filter names and no interface has: that they
+/// can not be bound is then reported like any other failure.
+pub(crate) fn add_missing(addresses: &mut Vec<LocalAddress>, filter: &Filter) {
+    for &ip in &filter.ips {
+        if filter.interfaces.is_empty() && !addresses.iter().any(|address| address.ip == ip) {
+            addresses.push(LocalAddress {
+                ip,
+                interface: "".into(),
+                index: 0,
+                prefix: None,
+                temporary: None,
+                deprecated: None,
+            });
+        }
+    }
 }
 
 /// The largest UDP payload that leaves the interface in one packet, where
@@ -55,34 +96,8 @@ pub(crate) fn max_payload(interface: &str, family: Family) -> Option<usize> {
 /// RFC 768.
 const UDP_HEADER: usize = 8;
 
-fn select(
-    addresses: impl Iterator<Item = (LocalAddress, bool)>,
-    filter: &Filter,
-) -> Vec<LocalAddress> {
-    let mut selected = Vec::new();
-    for (address, up) in addresses {
-        let named = filter.interfaces.is_empty() || filter.interfaces.contains(&address.interface);
-        let chosen = if filter.ips.is_empty() { up } else { filter.ips.contains(&address.ip) };
-        if named && chosen {
-            selected.push(address);
-        }
-    }
-    for &ip in &filter.ips {
-        if filter.interfaces.is_empty() && !selected.iter().any(|address| address.ip == ip) {
-            selected.push(LocalAddress {
-                ip,
-                interface: "".into(),
-                index: 0,
-                prefix: None,
-                temporary: None,
-                deprecated: None,
-            });
-        }
-    }
-    selected
-}
-
-/// The address, and whether its interface is not known to be down.
+/// The address, and whether it is not known to be unusable: its interface is
+/// not down, and duplicate address detection has passed (RFC 4862 §5.4).
 fn local_address(interface: Interface, flags: &Ipv6Flags) -> (LocalAddress, bool) {
     let (prefix, flags) = match &interface.addr {
         IfAddr::V4(v4) => (v4.prefixlen, None),
@@ -93,6 +108,11 @@ fn local_address(interface: Interface, flags: &Ipv6Flags) -> (LocalAddress, bool
         interface.oper_status,
         IfOperStatus::Down | IfOperStatus::NotPresent | IfOperStatus::LowerLayerDown
     );
+    // An optimistic address may be used before that (RFC 4429 §3.1).
+    let unsure = flags.is_some_and(|flags| {
+        flags & IFA_F_DADFAILED != 0
+            || (flags & IFA_F_TENTATIVE != 0 && flags & IFA_F_OPTIMISTIC == 0)
+    });
     let address = LocalAddress {
         ip: interface.ip(),
         index: interface.index.unwrap_or(0),
@@ -101,11 +121,17 @@ fn local_address(interface: Interface, flags: &Ipv6Flags) -> (LocalAddress, bool
         temporary: is_set(IFA_F_TEMPORARY),
         deprecated: is_set(IFA_F_DEPRECATED),
     };
-    (address, !down)
+    (address, !(down || unsure))
 }
 
 /// `IFA_F_TEMPORARY` of linux/if_addr.h.
 const IFA_F_TEMPORARY: u32 = 0x01;
+/// `IFA_F_OPTIMISTIC` of linux/if_addr.h.
+const IFA_F_OPTIMISTIC: u32 = 0x04;
+/// `IFA_F_DADFAILED` of linux/if_addr.h.
+const IFA_F_DADFAILED: u32 = 0x08;
+/// `IFA_F_TENTATIVE` of linux/if_addr.h.
+const IFA_F_TENTATIVE: u32 = 0x40;
 /// `IFA_F_DEPRECATED` of linux/if_addr.h.
 const IFA_F_DEPRECATED: u32 = 0x20;
 
@@ -171,17 +197,18 @@ mod tests {
 
     #[test]
     fn filters_select() {
-        let machine = [
+        let machine = Interfaces(vec![
             (address("127.0.0.1", "lo"), true),
             (address("192.0.2.1", "eth0"), true),
             (address("198.51.100.1", "eth1"), false),
-        ];
+        ]);
         let select = |interfaces: &[&str], ips: &[&str]| -> Vec<String> {
             let filter = Filter {
                 interfaces: interfaces.iter().map(|&name| name.into()).collect(),
                 ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
             };
-            let selected = super::select(machine.iter().cloned(), &filter);
+            let mut selected = machine.pass(&filter);
+            add_missing(&mut selected, &filter);
             selected.iter().map(|address| format!("{}%{}", address.ip, address.interface)).collect()
         };
         assert_eq!(select(&[], &[]), ["127.0.0.1%lo", "192.0.2.1%eth0"]);

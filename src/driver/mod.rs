@@ -36,6 +36,7 @@ mod socket;
 mod timer;
 pub(crate) mod transport;
 mod uri;
+mod watch;
 
 pub use agent::{Agent, Stats, Stream};
 pub use config::{AgentConfig, SharedSocket};

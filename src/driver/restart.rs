@@ -4,8 +4,7 @@
 use super::clock;
 use super::drive::{Machine, Shared};
 use super::error::AgentError;
-use super::interfaces;
-use crate::agent::{BaseId, Credentials, Input, Sockets, StreamId};
+use crate::agent::{BaseId, Credentials, Sockets, StreamId};
 use crate::check::PairId;
 
 impl Machine {
@@ -56,16 +55,5 @@ impl Shared {
             });
             Ok(())
         })
-    }
-
-    /// The core wants to know the addresses of this machine. Where the system
-    /// does not tell, those are taken that it told before.
-    pub(super) fn list_addresses(&self, machine: &mut Machine) {
-        match interfaces::filtered_addresses(&self.filter) {
-            Ok(addresses) => machine.addresses = addresses,
-            Err(error) => tracing::warn!(%error, "the addresses of this machine are not told"),
-        }
-        let Machine { core, addresses, .. } = machine;
-        core.handle_input(clock::now(), Input::LocalAddresses(addresses));
     }
 }

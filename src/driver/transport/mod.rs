@@ -2,9 +2,13 @@
 //! else asks it and moves datagrams through [`UdpSocket`].
 
 mod bind;
+mod changes;
+#[cfg(target_os = "linux")]
+mod netlink;
 mod received;
 mod udp;
 
 pub(crate) use bind::{BindOptions, bind_udp};
+pub(crate) use changes::{Changes, Stop, Waited, changes};
 pub(crate) use received::{Glued, with_buffers};
 pub(crate) use udp::{Drained, UdpSocket};
