@@ -225,6 +225,12 @@ fn host_and_reflexive_candidates_of_every_address() {
     assert_eq!(machine.lines(), expected);
     assert_eq!(machine.end(), Some(35));
     assert_eq!(machine.requests.len(), 2, "one request a base and server");
+    let stats = machine.core.stats();
+    let urls = stats.local_candidates.iter().map(|c| (c.candidate.kind, c.url.as_deref()));
+    let url = Some(&*server(S1).uri);
+    let expected = [Kind::Host, Kind::Host, Kind::ServerReflexive, Kind::ServerReflexive]
+        .map(|kind| (kind, url.filter(|_| kind == Kind::ServerReflexive)));
+    assert_eq!(urls.collect::<Vec<_>>(), expected, "the server of each reflexive candidate");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::agent::log::Log;
 use crate::agent::network::Place;
 use crate::agent::outgoing::Outgoing;
 use crate::agent::state::Reported;
+use crate::agent::stats::Selections;
 use crate::agent::stream::{Remote, Session, Stream};
 use crate::agent::{
     BaseId, CommandError, Config, Credentials, DropCounts, DropReason, Event, Happened, Input,
@@ -59,6 +60,7 @@ pub struct Core {
     pub(super) drops: DropCounts,
     pub(super) log: Log,
     pub(super) reported: Reported,
+    pub(super) selections: Selections,
 }
 
 impl Core {
@@ -96,6 +98,7 @@ impl Core {
             events: VecDeque::new(),
             drops: DropCounts::default(),
             reported: Reported::default(),
+            selections: Selections::default(),
         }
     }
 

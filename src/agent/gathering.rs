@@ -34,6 +34,8 @@ pub(super) struct Gathering {
     binding: usize,
     /// End-of-candidates was said.
     done: bool,
+    /// The server of each server-reflexive candidate.
+    servers: Vec<(LocalId, u16)>,
 }
 
 /// When new gathering transactions start: one a Ta over all sessions.
@@ -62,6 +64,7 @@ impl Gathering {
             sockets: Sockets::Keep,
             binding: 0,
             done: false,
+            servers: Vec::new(),
         }
     }
 
@@ -73,6 +76,12 @@ impl Gathering {
     /// End-of-candidates was said.
     pub(super) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// The index of the server that gave the candidate.
+    pub(super) fn server_of(&self, candidate: LocalId) -> Option<usize> {
+        let entry = self.servers.iter().find(|(id, _)| *id == candidate);
+        entry.map(|(_, server)| usize::from(*server))
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
@@ -420,6 +429,10 @@ impl Core {
             ..host
         };
         if let Some(local) = self.checks.add_image(list, local) {
+            if let Some(session) = session_mut(&mut self.streams, list) {
+                let server = u16::try_from(server).unwrap_or(u16::MAX);
+                session.gathering.servers.push((local, server));
+            }
             self.announce(list, local, now);
         }
     }

@@ -161,6 +161,7 @@ mod outgoing;
 mod report;
 mod restart;
 mod state;
+mod stats;
 mod stream;
 
 pub use crate::candidate::LocalAddress;
@@ -173,3 +174,4 @@ pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
 pub use log::{Happened, LogRecord};
 pub use report::PairReport;
 pub use restart::Sockets;
+pub use stats::{CandidatePairStats, CandidateStats, IceStats, StatsId, TransportStats};

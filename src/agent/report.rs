@@ -131,7 +131,11 @@ impl Core {
 
     fn tell_selected(&mut self, pair: PairId, now: Time) {
         let p = self.checks.pair(pair);
-        let Some(stream) = self.stream_of_list(p.stream) else { return };
+        let (Some(stream), component) = (self.stream_of_list(p.stream), p.component) else {
+            return;
+        };
+        self.selections.add(stream, component);
+        let p = self.checks.pair(pair);
         self.events.push_back(Event::Selected {
             stream,
             component: p.component,

@@ -189,6 +189,7 @@ impl Core {
         }
         let lists: Vec<u16> = self.stream_mut(stream)?.sessions().map(|s| s.list).collect();
         self.streams.retain(|entry| entry.id != stream);
+        self.selections.remove(stream);
         lists.into_iter().for_each(|list| self.drop_session(list, now));
         self.reported.reopen();
         self.advance(now);

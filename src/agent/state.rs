@@ -69,6 +69,14 @@ impl Core {
         self.enter(state, reason, now);
     }
 
+    /// What one stream has come to.
+    pub(super) fn state_of(&self, stream: &Stream) -> State {
+        if self.reported.state == State::Closed {
+            return State::Closed;
+        }
+        self.standing_of(stream).state
+    }
+
     /// The least of what the streams have come to.
     fn standing(&self) -> Standing {
         let standings = || self.streams.iter().map(|stream| self.standing_of(stream));

@@ -208,6 +208,7 @@ impl Checks {
 
     fn send_consent(&mut self, pair: PairId, id: TransactionId) {
         self.pair_mut(pair).sent += 1;
+        self.pair_mut(pair).tally.consent_requests_sent += 1;
         self.starts.push_back(Start {
             pair,
             id,
@@ -261,6 +262,7 @@ impl Checks {
         p.answered += 1;
         p.confirmed = Some(now);
         p.rtt = rtt.or(p.rtt);
+        p.tally.total_round_trip_time += rtt.unwrap_or_default();
         self.notices.push_back(Notice::ConsentGiven(pair));
         true
     }

@@ -6,6 +6,7 @@ use crate::check::candidates::{LocalEntry, RemoteEntry};
 use crate::check::pair::{Flags, priority_in};
 use crate::check::{
     Checks, FailReason, Local, LocalId, Notice, Pair, PairId, PairState, Refused, Remote, RemoteId,
+    Tally,
 };
 use crate::net::Family;
 
@@ -386,6 +387,7 @@ impl Checks {
             sent: 0,
             answered: 0,
             received: 0,
+            tally: Tally::default(),
             group,
             flags: Flags { ranked, ..Flags::default() },
         };

@@ -25,6 +25,7 @@ mod role;
 mod schedule;
 mod set;
 mod success;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -37,3 +38,4 @@ pub use renominate::NotNominated;
 pub use respond::{PeerRequest, Refused};
 pub use role::Role;
 pub use set::{Checks, Limits};
+pub use tally::Tally;

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::candidate::ComponentId;
-use crate::check::{LocalId, RemoteId, Role};
+use crate::check::{LocalId, RemoteId, Role, Tally};
 use crate::timer::Time;
 
 /// A candidate pair of an agent. The number of a pair that had to make room
@@ -69,19 +69,31 @@ pub enum FailReason {
     AddressGone,
 }
 
+impl FailReason {
+    /// The reason in one word, without what it carries.
+    pub const fn word(self) -> &'static str {
+        match self {
+            FailReason::NoAnswer => "no-answer",
+            FailReason::Refused(_) => "refused",
+            FailReason::NotSymmetric => "not-symmetric",
+            FailReason::ErrorResponse(_) => "error-response",
+            FailReason::Superseded => "superseded",
+            FailReason::Limit => "limit",
+            FailReason::ListFailed => "list-failed",
+            FailReason::ConsentExpired => "consent-expired",
+            FailReason::Restarted => "restarted",
+            FailReason::AddressGone => "address-gone",
+        }
+    }
+}
+
 impl fmt::Display for FailReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
         match self {
-            FailReason::NoAnswer => f.write_str("no-answer"),
-            FailReason::Refused(kind) => write!(f, "refused ({kind})"),
-            FailReason::NotSymmetric => f.write_str("not-symmetric"),
-            FailReason::ErrorResponse(code) => write!(f, "error-response ({code})"),
-            FailReason::Superseded => f.write_str("superseded"),
-            FailReason::Limit => f.write_str("limit"),
-            FailReason::ListFailed => f.write_str("list-failed"),
-            FailReason::ConsentExpired => f.write_str("consent-expired"),
-            FailReason::Restarted => f.write_str("restarted"),
-            FailReason::AddressGone => f.write_str("address-gone"),
+            FailReason::Refused(kind) => write!(f, " ({kind})"),
+            FailReason::ErrorResponse(code) => write!(f, " ({code})"),
+            _ => Ok(()),
         }
     }
 }
@@ -131,6 +143,8 @@ pub struct Pair {
     pub answered: u32,
     /// Checks of the peer received.
     pub received: u32,
+    /// For statistics.
+    pub tally: Tally,
     pub(super) group: u16,
     pub(super) flags: Flags,
 }

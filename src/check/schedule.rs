@@ -207,6 +207,7 @@ impl Checks {
     fn emit(&mut self, flight: &Flight, again: bool) {
         let Flight { pair, id, kind, role, tie_breaker, use_candidate, nomination, .. } = *flight;
         self.pair_mut(pair).sent += 1;
+        self.pair_mut(pair).tally.requests_sent += u32::from(!again);
         let start = Start { pair, id, kind, again, role, tie_breaker, use_candidate, nomination };
         self.starts.push_back(start);
     }

@@ -155,6 +155,12 @@ impl Checks {
         (0..).map(PairId).zip(&self.pairs).filter(move |(_, p)| p.stream == stream)
     }
 
+    /// The local candidates of a stream's list.
+    pub fn locals(&self, stream: u16) -> impl Iterator<Item = (LocalId, &Local)> {
+        let entries = self.lists.get(usize::from(stream)).map(|l| l.locals.as_slice());
+        (0..).map(LocalId).zip(entries.unwrap_or_default().iter().map(|entry| &entry.local))
+    }
+
     /// The number of pairs on all check lists.
     pub fn listed(&self) -> usize {
         self.listed

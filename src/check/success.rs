@@ -136,6 +136,7 @@ impl Checks {
         // With several transmissions the answer may be to an earlier one:
         // the sample counts only where there is none.
         let sample = now - flight.last_sent;
+        pair.tally.total_round_trip_time += sample;
         if flight.retransmission.sent() <= 1 || pair.rtt.is_none() {
             pair.rtt = Some(sample);
         }

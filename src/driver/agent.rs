@@ -6,10 +6,8 @@ use super::config::AgentConfig;
 use super::connection::Connection;
 use super::drive::Shared;
 use super::error::AgentError;
-use crate::agent::{
-    Credentials, DropCounts, Event, LogRecord, PairReport, RemoteParameters, Sockets, State,
-    StreamId,
-};
+use super::stats::Stats;
+use crate::agent::{Credentials, Event, LogRecord, RemoteParameters, Sockets, State, StreamId};
 use crate::candidate::{Candidate, ComponentId};
 use crate::check::{PairId, Role};
 
@@ -69,26 +67,6 @@ pub struct Agent {
 pub struct Stream {
     handle: Arc<Handle>,
     id: StreamId,
-}
-
-/// What an agent knows of its session, at one moment.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The state.
-    pub state: State,
-    /// The role; a conflict may have changed it.
-    pub role: Role,
-    /// Ta: what we offer, or the larger of both sides' once theirs is known.
-    pub pacing: Duration,
-    /// The candidate pairs of each stream, those that lost included.
-    pub pairs: Vec<(StreamId, Vec<PairReport>)>,
-    /// What was received and dropped by the core.
-    pub drops: DropCounts,
-    /// Datagrams that were dropped because they belong to no path.
-    pub unrouted: u64,
-    /// Datagrams that were dropped because nobody received them in time.
-    pub overflowed: u64,
 }
 
 /// What all handles on an agent share. The tasks do not hold it.
@@ -250,7 +228,7 @@ impl Agent {
         self.handle.shared.with_core(|core| core.pacing())
     }
 
-    /// Pairs and counters.
+    /// Candidates, pairs, transports and counters.
     pub fn stats(&self) -> Stats {
         self.handle.shared.stats()
     }

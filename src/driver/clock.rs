@@ -21,6 +21,21 @@ pub(crate) fn instant(time: Time) -> tokio::time::Instant {
     (epoch() + time.since_epoch()).into()
 }
 
+/// Nanoseconds of a clock that costs almost nothing to read and is some
+/// milliseconds late; never 0.
+#[cfg(target_os = "linux")]
+pub(crate) fn coarse() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let now = Duration::try_from(clock_gettime(ClockId::MonotonicCoarse)).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Nanoseconds of a clock; never 0.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn coarse() -> u64 {
+    now().as_nanos().max(1)
+}
+
 /// The pacer of this process (RFC 8445 §14.2).
 pub(crate) fn pacer() -> Pacer {
     static PACER: OnceLock<Pacer> = OnceLock::new();

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::agent::Handle;
 use super::receive::{ReceiveBatch, ReceiveQueue, closed};
 use super::socket::Socket;
+use super::traffic::Traffic;
 
 /// A component's data path: datagrams in, datagrams out, zero-length ones
 /// included. A clone is another handle on the same component.
@@ -49,6 +50,7 @@ pub(super) struct SendPath {
     pub(super) to: SocketAddr,
     /// The largest payload that leaves the machine in one packet.
     pub(super) max_payload: usize,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 impl Connection {
@@ -91,7 +93,9 @@ impl Connection {
                 if datagram.len() > path.max_payload {
                     path.socket.keep_plain();
                 }
-                path.socket.io().try_send(path.to, datagram)
+                path.socket.io().try_send(path.to, datagram)?;
+                path.traffic.sent(1, datagram.len());
+                Ok(())
             }
             None => Err(self.component.no_path()),
         }
@@ -154,7 +158,11 @@ impl Connection {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         };
         match &*self.component.path.load() {
-            Some(path) => path.socket.io().try_send_batch(path.to, datagrams, size),
+            Some(path) => {
+                let sent = path.socket.io().try_send_batch(path.to, datagrams, size)?;
+                path.traffic.sent(sent.div_ceil(size.get()), sent);
+                Ok(sent)
+            }
             None => Err(self.component.no_path()),
         }
     }

@@ -1,6 +1,7 @@
 //! The run loop: feeds the core, drains it and sleeps until its deadline.
 
 mod network;
+mod stats;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +15,6 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::agent::Stats;
 use super::clock;
 use super::config::{AgentConfig, SharedSocket};
 use super::connection::{Component, SendPath};
@@ -22,9 +22,10 @@ use super::error::AgentError;
 use super::events::EventQueue;
 use super::interfaces::{self, Filter};
 use super::resolve;
-use super::router::{Control, MemberId};
+use super::router::{Control, MemberId, Way};
 use super::socket::Socket;
 use super::timer::Timer;
+use super::traffic::Ledger;
 use super::transport::BindOptions;
 use crate::agent::{
     BaseId, CommandError, Config, Core, Credentials, Event, Input, LocalAddress, RemoteParameters,
@@ -66,6 +67,7 @@ pub(super) struct Machine {
     pub(super) components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
     pub(super) addresses: Vec<LocalAddress>,
     network: network::Network,
+    pub(super) ledger: Ledger,
     /// Addresses of STUN servers.
     servers: Vec<SocketAddr>,
     tasks: Vec<AbortHandle>,
@@ -181,21 +183,6 @@ impl Shared {
         look(&mut self.machine.lock().core)
     }
 
-    pub(super) fn stats(&self) -> Stats {
-        let machine = self.machine.lock();
-        let Machine { core, bases, components, .. } = &*machine;
-        let own = bases.values().filter(|base| !base.shared);
-        Stats {
-            state: core.state(),
-            role: core.role(),
-            pacing: core.pacing(),
-            pairs: core.streams().map(|stream| (stream, core.pairs(stream).collect())).collect(),
-            drops: *core.drops(),
-            unrouted: own.map(|base| base.socket.router().unrouted()).sum(),
-            overflowed: components.values().map(|component| component.queue.dropped()).sum(),
-        }
-    }
-
     /// The core's deadline has come.
     pub(super) fn handle_timeout(&self) {
         self.change(|machine| machine.core.handle_timeout(clock::now()));
@@ -301,6 +288,7 @@ impl Shared {
             SocketOp::Keep { base } => machine.keep(base),
             SocketOp::ListAddresses => self.list_addresses(machine),
             SocketOp::Close { base } => {
+                machine.ledger.close(base);
                 if let Some(base) = machine.bases.remove(&base) {
                     base.socket.router().leave(base.member);
                 }
@@ -370,6 +358,7 @@ impl Machine {
             components: BTreeMap::new(),
             addresses: Vec::new(),
             network: network::Network::default(),
+            ledger: Ledger::default(),
             servers: servers.iter().filter_map(|server| server.address).collect(),
             tasks: Vec::new(),
             closed: false,
@@ -400,14 +389,22 @@ impl Machine {
             Event::SendPath { stream, component, path } => {
                 let Some(entry) = self.components.get(&(stream, component)) else { return };
                 entry.set_path(path.and_then(|(base, to)| {
+                    let traffic = self.ledger.path((stream, component), (base, to));
                     let Base { socket, max_payload, .. } = self.bases.get(&base)?;
-                    Some(SendPath { socket: socket.clone(), to, max_payload: *max_payload })
+                    Some(SendPath {
+                        socket: socket.clone(),
+                        to,
+                        max_payload: *max_payload,
+                        traffic,
+                    })
                 }));
             }
-            Event::PathOpened { stream, component, base, from } => {
+            Event::PathOpened { stream, component, base: at, from } => {
                 let entry = self.components.get(&(stream, component));
-                if let (Some(entry), Some(base)) = (entry, self.bases.get(&base)) {
-                    base.socket.router().open_path(base.member, from, entry.queue.clone());
+                if let (Some(entry), Some(base)) = (entry, self.bases.get(&at)) {
+                    let traffic = self.ledger.path((stream, component), (at, from));
+                    let way = Way { queue: entry.queue.clone(), traffic };
+                    base.socket.router().open_path(base.member, from, way);
                 }
             }
             Event::PathClosed { base, from } => {

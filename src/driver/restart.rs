@@ -47,6 +47,7 @@ impl Shared {
     pub(super) fn remove_stream(&self, stream: StreamId) -> Result<(), AgentError> {
         self.command(|machine| {
             machine.core.remove_stream(stream, clock::now())?;
+            machine.ledger.remove(stream);
             machine.components.retain(|(owner, _), component| {
                 if *owner == stream {
                     component.close();

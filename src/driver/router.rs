@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::receive::ReceiveQueue;
+use super::traffic::Traffic;
 use super::transport::Glued;
 use crate::agent::BaseId;
 use crate::stun::{self, Class, Message, TransactionId};
@@ -63,7 +64,29 @@ struct Member {
 
 struct Path {
     member: MemberId,
-    queue: Arc<ReceiveQueue>,
+    way: Way,
+}
+
+/// Where the data of a path goes, and where it is counted.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) queue: Arc<ReceiveQueue>,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
+impl Way {
+    /// Takes in some datagrams of one sender and wakes who waits for them.
+    fn take<'a>(&self, datagrams: impl Iterator<Item = Glued<'a>>) {
+        let (mut packets, mut bytes) = (0, 0);
+        let mut push = self.queue.lock();
+        for glued in datagrams {
+            push.push(&glued);
+            packets += glued.count();
+            bytes += glued.bytes.len();
+        }
+        push.wake();
+        self.traffic.received(packets, bytes);
+    }
 }
 
 /// Whom a datagram is for.
@@ -81,7 +104,7 @@ pub(crate) struct LastPath(Option<FoundPath>);
 
 struct FoundPath {
     from: SocketAddr,
-    queue: Arc<ReceiveQueue>,
+    way: Way,
     /// [`Router::changes`] when it was found.
     changes: u64,
 }
@@ -159,9 +182,9 @@ impl Router {
     }
 
     /// Datagrams from `from` belong to the member's component from now on.
-    pub(crate) fn open_path(&self, id: MemberId, from: SocketAddr, queue: Arc<ReceiveQueue>) {
+    pub(crate) fn open_path(&self, id: MemberId, from: SocketAddr, way: Way) {
         let mut routes = self.routes.write();
-        routes.paths.insert(from, Path { member: id, queue });
+        routes.paths.insert(from, Path { member: id, way });
         self.changes.fetch_add(1, Ordering::Release);
     }
 
@@ -205,14 +228,10 @@ impl Router {
                 self.route_apart(&glued, last);
                 continue;
             }
-            let Some(queue) = self.queue(&glued, last) else { continue };
-            let mut push = queue.lock();
-            push.push(&glued);
+            let Some(way) = self.way(&glued, last) else { continue };
             let same = |next: &Glued<'_>| next.from == glued.from && is_data(next);
-            while let Some(next) = received.next_if(same) {
-                push.push(&next);
-            }
-            push.wake();
+            let neighbours = std::iter::from_fn(|| received.next_if(same));
+            way.take(std::iter::once(glued).chain(neighbours));
         }
     }
 
@@ -226,22 +245,20 @@ impl Router {
                     self.unrouted.fetch_add(1, Ordering::Relaxed);
                 }
                 Recipient::Queue => {
-                    let Some(queue) = self.queue(&glued, last) else { continue };
-                    let mut push = queue.lock();
-                    push.push(&glued);
-                    push.wake();
+                    let Some(way) = self.way(&glued, last) else { continue };
+                    way.take(std::iter::once(glued));
                 }
             }
         }
     }
 
-    /// The queue for application data, which is counted if there is none.
-    fn queue<'a>(&self, data: &Glued<'_>, last: &'a mut LastPath) -> Option<&'a ReceiveQueue> {
+    /// The way of application data, which is counted if there is none.
+    fn way<'a>(&self, data: &Glued<'_>, last: &'a mut LastPath) -> Option<&'a Way> {
         if !last.is(data.from, self.changes.load(Ordering::Acquire)) {
             let routes = self.routes.read();
             last.0 = routes.paths.get(&data.from).map(|path| FoundPath {
                 from: data.from,
-                queue: path.queue.clone(),
+                way: path.way.clone(),
                 changes: self.changes.load(Ordering::Acquire),
             });
         }
@@ -249,7 +266,7 @@ impl Router {
             let count = u64::try_from(data.count()).unwrap_or(u64::MAX);
             self.unrouted.fetch_add(count, Ordering::Relaxed);
         }
-        last.0.as_ref().map(|path| &*path.queue)
+        last.0.as_ref().map(|path| &path.way)
     }
 
     fn recipient(&self, from: SocketAddr, bytes: &[u8]) -> Recipient {

@@ -160,6 +160,8 @@ impl IceAttributes {
             pacing: self.pacing.unwrap_or(RemoteParameters::DEFAULT_PACING),
             lite: self.lite,
             options: self.options.clone(),
+            // In SDP an answer belongs to its offer.
+            answers: None,
         })
     }
 }

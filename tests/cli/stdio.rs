@@ -136,6 +136,33 @@ fn stats_tell_of_the_pairs() {
     let selected = pairs.iter().find(|pair| pair["selected"] == true).expect("a selected pair");
     assert_eq!(selected["state"], "succeeded");
     assert!(selected["rtt"].as_f64().is_some());
+    // Beside them, what the W3C calls it.
+    assert_eq!(selected["currentRoundTripTime"].as_f64().map(|s| (s * 1e6).round()), {
+        selected["rtt"].as_f64().map(|ms| (ms * 1e3).round())
+    });
+    assert!(selected["requestsSent"].as_u64() <= selected["sent"].as_u64());
+    assert_eq!(selected["responsesReceived"], selected["answered"]);
+    assert_eq!((&selected["packetsSent"], &selected["bytesSent"]), (&json!(0), &json!(0)));
+    let transport = &stats["transports"][0];
+    assert_eq!(transport["selectedCandidatePairId"], selected["id"]);
+    assert_eq!(transport["selectedCandidatePairChanges"], 1);
+    for (key, id) in
+        [("localCandidates", "localCandidateId"), ("remoteCandidates", "remoteCandidateId")]
+    {
+        let candidates = stats[key].as_array().expect("candidates are an array");
+        let candidate = candidates.iter().find(|candidate| candidate["id"] == selected[id]);
+        let candidate = candidate.expect("the candidate of the pair");
+        assert_eq!(
+            (&candidate["candidateType"], &candidate["protocol"]),
+            (&json!("host"), &json!("udp"))
+        );
+    }
+    a.write(r#"{"type":"send","text":"four"}"#);
+    a.write(r#"{"type":"stats"}"#);
+    let stats = a.next("stats");
+    assert_eq!(stats["transports"][0]["packetsSent"], 1);
+    assert_eq!(stats["transports"][0]["bytesSent"], 4);
+    assert!(stats["transports"][0]["lastPacketSentTimestamp"].is_f64());
     close([a, b]);
 }
 

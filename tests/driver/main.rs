@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod restart;
+mod stats;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -9,6 +9,7 @@ mod moves;
 mod network;
 mod renomination;
 mod restart;
+mod statistics;
 
 use std::time::Duration;
 

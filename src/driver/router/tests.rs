@@ -75,6 +75,10 @@ fn one(router: &Router, from: SocketAddr, bytes: &[u8]) {
     route(router, &[(from, bytes)]);
 }
 
+fn way(queue: &Arc<ReceiveQueue>) -> Way {
+    Way { queue: queue.clone(), traffic: Arc::default() }
+}
+
 #[test]
 fn every_first_byte_and_length_zero_are_data_once_the_path_is_open() {
     let (router, agent) = (Router::default(), Arc::new(Agent::default()));
@@ -87,7 +91,7 @@ fn every_first_byte_and_length_zero_are_data_once_the_path_is_open() {
     let datagrams: Vec<_> = payloads.iter().map(|bytes| (peer(1), &**bytes)).collect();
     route(&router, &datagrams);
     assert_eq!((router.unrouted(), pop_all(&queue)), (513, vec![]));
-    router.open_path(member, peer(1), queue.clone());
+    router.open_path(member, peer(1), way(&queue));
     route(&router, &datagrams);
     assert_eq!((router.unrouted(), pop_all(&queue)), (513, payloads));
     router.close_path(member, peer(1));
@@ -100,7 +104,7 @@ fn stun_reaches_the_core_and_data_before_and_after_it_the_queue() {
     let (router, agent) = (Router::default(), Arc::new(Agent::default()));
     let member = router.join(BASE, "us", agent.clone());
     let queue = Arc::new(ReceiveQueue::new(1 << 20));
-    router.open_path(member, peer(1), queue.clone());
+    router.open_path(member, peer(1), way(&queue));
     let check = check("us", 1);
     let datagrams: [&[u8]; 4] = [b"one", &check, b"two", b"three"];
     route(&router, &datagrams.map(|bytes| (peer(1), bytes)));
@@ -113,7 +117,7 @@ fn glued_datagrams_with_stun_among_them_come_apart() {
     let (router, agent) = (Router::default(), Arc::new(Agent::default()));
     let member = router.join(BASE, "us", agent.clone());
     let queue = Arc::new(ReceiveQueue::new(1 << 20));
-    router.open_path(member, peer(1), queue.clone());
+    router.open_path(member, peer(1), way(&queue));
     let check = check("us", 1);
     let data = vec![0x80; check.len()];
     let bytes = [&data[..], &check, &data, b"end"].concat();
@@ -129,7 +133,7 @@ fn stun_without_fingerprint_is_data_but_from_a_server() {
     let (router, agent) = (Router::default(), Arc::new(Agent::default()));
     let member = router.join(BASE, "us", agent.clone());
     let queue = Arc::new(ReceiveQueue::new(1 << 20));
-    router.open_path(member, peer(1), queue.clone());
+    router.open_path(member, peer(1), way(&queue));
     router.add_servers(member, &[peer(2)]);
     let bare = without_fingerprint(response(1));
     let mut wrong = response(1);
@@ -165,7 +169,7 @@ fn shared() -> Shared {
 fn requests_go_by_username_fragment() {
     let Shared { router, agents, members } = shared();
     let queue = Arc::new(ReceiveQueue::new(1 << 20));
-    router.open_path(members[0], peer(1), queue.clone());
+    router.open_path(members[0], peer(1), way(&queue));
     for fragment in ["one", "two", "three", "on", ""] {
         one(&router, peer(1), &check(fragment, 1));
     }
@@ -189,7 +193,7 @@ fn responses_go_by_transaction_and_indications_by_path() {
     let mut indication = Vec::new();
     stun::write_indication(id(9), &mut indication);
     one(&router, peer(1), &indication);
-    router.open_path(members[0], peer(1), Arc::new(ReceiveQueue::new(100)));
+    router.open_path(members[0], peer(1), way(&Arc::new(ReceiveQueue::new(100))));
     one(&router, peer(1), &indication);
     assert_eq!(agents[0].taken(), [(BaseId(0), peer(1), indication)]);
     assert_eq!((router.unrouted(), agents[1].taken()), (2, vec![]));
@@ -211,7 +215,7 @@ fn only_the_latest_transactions_are_remembered() {
 #[test]
 fn who_leaves_leaves_nothing_behind() {
     let Shared { router, agents, members } = shared();
-    router.open_path(members[0], peer(1), Arc::new(ReceiveQueue::new(100)));
+    router.open_path(members[0], peer(1), way(&Arc::new(ReceiveQueue::new(100))));
     router.sent(members[0], &check("them", 7));
     assert!(router.knows("one"));
     router.leave(members[0]);
@@ -235,18 +239,18 @@ fn what_a_reader_remembers_ends_with_the_path() {
     let mut data = |from| {
         router.route(std::iter::once(Glued { from, bytes: b"data", size: 4 }), &mut last);
     };
-    router.open_path(member, peer(1), first.clone());
-    router.open_path(member, peer(2), second.clone());
+    router.open_path(member, peer(1), way(&first));
+    router.open_path(member, peer(2), way(&second));
     for from in [peer(1), peer(1), peer(2), peer(3), peer(1)] {
         data(from);
     }
     assert_eq!((pop_all(&first).len(), pop_all(&second).len()), (3, 1));
-    router.open_path(member, peer(1), second.clone());
+    router.open_path(member, peer(1), way(&second));
     data(peer(1));
     assert_eq!((pop_all(&first).len(), pop_all(&second).len()), (0, 1));
     router.close_path(member, peer(1));
     data(peer(1));
-    router.open_path(member, peer(2), first.clone());
+    router.open_path(member, peer(2), way(&first));
     data(peer(2));
     router.leave(member);
     data(peer(2));
