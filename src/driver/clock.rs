@@ -62,10 +62,11 @@ impl SleepDetector {
         SleepDetector { ahead }
     }
 
-    /// Whether the machine slept since the last call, by what [`ahead`] says now.
-    pub(crate) fn slept(&mut self, ahead: Duration) -> bool {
+    /// How long the machine slept since the last call, by what [`ahead`] says
+    /// now; `None` if it did not.
+    pub(crate) fn slept(&mut self, ahead: Duration) -> Option<Duration> {
         let before = std::mem::replace(&mut self.ahead, ahead);
-        ahead.saturating_sub(before) >= LEAST_SLEEP
+        Some(ahead.saturating_sub(before)).filter(|slept| *slept >= LEAST_SLEEP)
     }
 }
 
@@ -96,21 +97,21 @@ mod tests {
         let mut detector = SleepDetector::new(ms(500));
         let least = LEAST_SLEEP.as_millis() as u64;
         for (ahead, slept) in [
-            (500, false),
-            (500 + least - 1, false),
-            (500 + 2 * least - 1, true),
-            (500 + 2 * least - 1, false),
+            (500, None),
+            (500 + least - 1, None),
+            (500 + 2 * least - 1, Some(least)),
+            (500 + 2 * least - 1, None),
             // A wall clock that was set back.
-            (0, false),
-            (least, true),
+            (0, None),
+            (least + 5, Some(least + 5)),
         ] {
-            assert_eq!(detector.slept(ms(ahead)), slept, "{ahead}");
+            assert_eq!(detector.slept(ms(ahead)), slept.map(ms), "{ahead}");
         }
     }
 
     #[test]
     fn without_sleep_the_clocks_go_alike() {
         let mut detector = SleepDetector::new(ahead());
-        assert!(!detector.slept(ahead()));
+        assert_eq!(detector.slept(ahead()), None);
     }
 }

@@ -25,8 +25,9 @@ const MAX_QUIETS: u32 = 10;
 
 /// Whom the watch tells.
 pub(super) trait Member: Send + Sync {
-    /// The interfaces may be others than at the last call, or the machine slept.
-    fn looked(&self, interfaces: &Interfaces, woke: bool);
+    /// The interfaces may be others than at the last call, or the machine slept
+    /// for so long.
+    fn looked(&self, interfaces: &Interfaces, slept: Option<Duration>);
 }
 
 /// A membership; dropping it ends it, and the last one the thread.
@@ -86,9 +87,9 @@ fn run(changes: &Changes) {
             }
             Waited::InVain => !changes.are_told(),
         };
-        let woke = detector.slept(clock::ahead());
-        if changed || woke {
-            look(&mut last, woke);
+        let slept = detector.slept(clock::ahead());
+        if changed || slept.is_some() {
+            look(&mut last, slept);
         }
     }
 }
@@ -105,7 +106,7 @@ fn settled(changes: &Changes) -> Waited {
 }
 
 /// Tells all members, if the interfaces are not what they were.
-fn look(last: &mut Option<Interfaces>, woke: bool) {
+fn look(last: &mut Option<Interfaces>, slept: Option<Duration>) {
     let interfaces = match Interfaces::look() {
         Ok(interfaces) => interfaces,
         Err(error) => {
@@ -113,13 +114,13 @@ fn look(last: &mut Option<Interfaces>, woke: bool) {
             return;
         }
     };
-    if !woke && last.as_ref() == Some(&interfaces) {
+    if slept.is_none() && last.as_ref() == Some(&interfaces) {
         return;
     }
     // Not under the lock: members end their memberships in there.
     let members: Vec<Arc<dyn Member>> =
         WATCH.lock().members.values().filter_map(Weak::upgrade).collect();
-    members.iter().for_each(|member| member.looked(&interfaces, woke));
+    members.iter().for_each(|member| member.looked(&interfaces, slept));
     *last = Some(interfaces);
 }
 

@@ -1,6 +1,8 @@
 //! The addresses of this machine: those that gathering starts with, and what
 //! becomes of them.
 
+use std::time::Duration;
+
 use super::{Machine, Shared};
 use crate::agent::{Input, LocalAddress};
 use crate::driver::clock;
@@ -30,9 +32,9 @@ pub(in crate::driver) struct NetworkChange {
     /// The addresses that the agent may use from now on, if they are others
     /// than before.
     pub(in crate::driver) addresses: Option<Vec<LocalAddress>>,
-    /// The machine slept, for a second or more: whatever the addresses are,
-    /// NATs may have forgotten us.
-    pub(in crate::driver) woke: bool,
+    /// How long the machine slept, if it did: whatever the addresses are, NATs
+    /// may have forgotten us.
+    pub(in crate::driver) slept: Option<Duration>,
 }
 
 impl Shared {
@@ -79,7 +81,7 @@ impl Shared {
     pub(in crate::driver) fn network_changed(&self, change: NetworkChange) {
         tracing::info!(
             addresses = change.addresses.as_ref().map(Vec::len),
-            woke = change.woke,
+            slept = ?change.slept,
             "the network changed"
         );
         self.command(|machine| {
@@ -91,12 +93,15 @@ impl Shared {
                 machine.network.known = Some(addresses);
                 machine.tell_core();
             }
+            if let Some(slept) = change.slept {
+                machine.core.handle_input(clock::now(), Input::Woke { slept });
+            }
         });
     }
 }
 
 impl Member for Shared {
-    fn looked(&self, interfaces: &Interfaces, woke: bool) {
+    fn looked(&self, interfaces: &Interfaces, slept: Option<Duration>) {
         let now = interfaces.pass(&self.filter);
         let Some(same) = self.machine.lock().network.known.as_ref().map(|known| {
             // The system lists them in any order.
@@ -104,8 +109,8 @@ impl Member for Shared {
         }) else {
             return;
         };
-        if woke || !same {
-            self.network_changed(NetworkChange { addresses: (!same).then_some(now), woke });
+        if slept.is_some() || !same {
+            self.network_changed(NetworkChange { addresses: (!same).then_some(now), slept });
         }
     }
 }

@@ -12,22 +12,23 @@ use crate::driver::interfaces::Filter;
 #[allow(dead_code)]
 pub(in crate::driver) mod namespace;
 #[path = "../../../tests/harness/requirement.rs"]
+#[allow(dead_code)]
 mod requirement;
 
 /// No change takes longer to be told of; then the test fails.
 pub(in crate::driver) const LIMIT: Duration = Duration::from_secs(20);
 
-/// The addresses, and whether the machine slept.
-type Told = (Vec<IpAddr>, bool);
+/// The addresses, and how long the machine slept.
+type Told = (Vec<IpAddr>, Option<Duration>);
 
 struct Listener(Mutex<Sender<Told>>);
 
 impl Member for Listener {
-    fn looked(&self, interfaces: &Interfaces, woke: bool) {
+    fn looked(&self, interfaces: &Interfaces, slept: Option<Duration>) {
         let addresses = interfaces.pass(&Filter::default());
         let ips = addresses.iter().map(|address| address.ip).collect();
         // A test that is over does not listen any more.
-        let _ = self.0.lock().send((ips, woke));
+        let _ = self.0.lock().send((ips, slept));
     }
 }
 
@@ -43,8 +44,8 @@ fn hear(heard: &Receiver<Told>, wanted: impl Fn(&[IpAddr]) -> bool) {
     let start = Instant::now();
     while let Some(left) = LIMIT.checked_sub(start.elapsed()) {
         match heard.recv_timeout(left) {
-            Ok((ips, woke)) => {
-                assert!(!woke, "nobody slept");
+            Ok((ips, slept)) => {
+                assert_eq!(slept, None, "nobody slept");
                 if wanted(&ips) {
                     return;
                 }
