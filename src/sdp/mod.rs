@@ -136,9 +136,11 @@ pub struct RemoteCandidate {
 }
 
 impl IceAttributes {
-    /// What an agent of this crate says of itself: a full agent (RFC 8839
-    /// §4.2.1.4) that follows RFC 8445 (`ice2`, §4.2.1.5) and trickles
-    /// (RFC 8838 §3).
+    /// What an agent of this crate says of itself by default: a full agent
+    /// (RFC 8839 §4.2.1.4) that follows RFC 8445 (`ice2`, §4.2.1.5) and trickles
+    /// (RFC 8838 §3). For one that is configured otherwise set
+    /// [`Self::options`] to those of [`Core::options`](crate::agent::Core::options),
+    /// and [`Self::lite`].
     pub fn new(credentials: Credentials) -> Self {
         IceAttributes {
             credentials: Some(credentials),
