@@ -56,6 +56,11 @@ fn one_nat(local: SocketAddr, _: SocketAddr) -> Option<(Duration, SocketAddr)> {
     Some((RTT, SocketAddr::new("203.0.113.1".parse().unwrap(), local.port())))
 }
 
+/// The server sees what there is.
+fn no_nat(local: SocketAddr, _: SocketAddr) -> Option<(Duration, SocketAddr)> {
+    Some((RTT, local))
+}
+
 struct Machine {
     core: Core,
     now: Time,
@@ -66,6 +71,8 @@ struct Machine {
     wire: BTreeMap<(Time, usize), (BaseId, SocketAddr, Vec<u8>)>,
     requests: Vec<(u64, SocketAddr, SocketAddr)>,
     resolve: Vec<usize>,
+    /// Names of ours, with what they stand for.
+    published: Vec<(Box<str>, std::net::IpAddr)>,
     events: Vec<(u64, Event)>,
 }
 
@@ -94,6 +101,7 @@ impl Machine {
             wire: BTreeMap::new(),
             requests: Vec::new(),
             resolve: Vec::new(),
+            published: Vec::new(),
             events: Vec::new(),
         };
         let addresses: Vec<_> = addresses.iter().map(|ip| local(ip)).collect();
@@ -122,6 +130,7 @@ impl Machine {
             match op {
                 SocketOp::BindUdp { base, ip, .. } => self.bind(base, ip),
                 SocketOp::Resolve { server } => self.resolve.push(server),
+                SocketOp::PublishName { name, ip } => self.published.push((name, ip)),
                 _ => {}
             }
         }
@@ -384,7 +393,7 @@ fn each_type_can_be_switched_off() {
 
 #[test]
 fn names_in_remote_candidates_are_ignored_and_counted() {
-    let mut machine = Machine::new(&["192.0.2.7"], one_nat, |_| {});
+    let mut machine = Machine::new(&["192.0.2.7"], one_nat, |config| config.resolve_mdns = false);
     let before = machine.events.len();
     let names = ["1f4712db-ea17-4bcf-a596-105139dfd8bf.local", "internal.example", "printer.local"];
     for name in names {
@@ -396,4 +405,31 @@ fn names_in_remote_candidates_are_ignored_and_counted() {
     machine.run_until(SECOND);
     assert_eq!(machine.core.drops().of(DropReason::Name), 3);
     assert_eq!((machine.resolve.len(), machine.events.len()), (0, before));
+}
+
+/// Neither the host address nor that it is public is told: what the server
+/// sees stands beside the name (draft-ietf-rtcweb-mdns-ice-candidates
+/// §3.1.2.2).
+#[test]
+fn what_is_signalled_has_a_name_where_a_host_address_would_stand() {
+    let publish = |config: &mut Config| config.publish_mdns = true;
+    let with_server = |config: &mut Config| {
+        publish(config);
+        config.stun_servers.push(server(S1));
+    };
+    let private = Machine::new(&["192.0.2.7"], one_nat, with_server);
+    let public = Machine::new(&["203.0.113.7"], no_nat, with_server);
+    for (mut machine, seen) in [(private, "203.0.113.1"), (public, "203.0.113.7")] {
+        machine.run_until(SECOND);
+        let [(name, ip)] = &machine.published[..] else {
+            panic!("one name: {:?}", machine.published)
+        };
+        let host = format!("0 candidate:1 1 UDP 2130706431 {name} 5000 typ host");
+        let reflexive =
+            format!("candidate:2 1 UDP 1694498815 {seen} 5000 typ srflx raddr 0.0.0.0 rport 9");
+        let lines = machine.lines();
+        assert_eq!(lines[0], host, "{ip}");
+        assert!(lines[1].ends_with(&reflexive), "{} is not {reflexive}", lines[1]);
+        assert_eq!(lines.len(), 2);
+    }
 }

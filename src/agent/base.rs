@@ -17,6 +17,8 @@ pub(super) struct Base {
     pub(super) component: ComponentId,
     /// The address that it was asked for.
     pub(super) ip: IpAddr,
+    /// The length of its network's prefix, if known.
+    pub(super) prefix: Option<u8>,
     /// The scope of a link-local IPv6 address, else 0.
     pub(super) scope: u32,
     pub(super) phase: BasePhase,

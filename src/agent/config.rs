@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::Rewrite;
+use crate::candidate::RemotePolicy;
 use crate::check::{NominationPolicy, Role};
 
 /// A STUN server to learn server-reflexive candidates from.
@@ -20,7 +22,8 @@ pub struct StunServer {
     pub address: Option<SocketAddr>,
 }
 
-/// The settings of an agent. [`Config::new`] gives the defaults.
+/// The settings of an agent. [`Config::new`] gives the defaults, and
+/// [`Config::lan`] and [`Config::server`] what suits those.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -58,8 +61,20 @@ pub struct Config {
     /// in use vanishes, restart ICE by ourselves ([`super::Event::Restarted`]),
     /// or trickle. Default true.
     pub follow_network: bool,
-    /// Gather loopback addresses too (and accept loopback remotes).
+    /// Gather loopback addresses too, and with them accept loopback remotes.
     pub include_loopback: bool,
+    /// Remote addresses that packets may be sent to. Default: the safe one.
+    pub remote_policy: RemotePolicy,
+    /// Resolve remote candidates with a name, `<uuid>.local`, by multicast
+    /// DNS. Default yes; the driver needs its feature `mdns` for it.
+    pub resolve_mdns: bool,
+    /// Signal host candidates with names, `<uuid>.local`, so that the peer and
+    /// the signalling do not learn the addresses of this machine; who is on a
+    /// link of ours can resolve them. Related addresses are hidden too.
+    /// Default no; the driver needs its feature `mdns` for it.
+    pub publish_mdns: bool,
+    /// Public addresses of a 1:1 NAT that this machine is behind. Default none.
+    pub rewrites: Vec<Rewrite>,
     /// Candidate types to gather and signal.
     pub gather_host: bool,
     /// Server-reflexive candidates are gathered.
@@ -88,6 +103,10 @@ impl Config {
             continual: false,
             follow_network: true,
             include_loopback: false,
+            remote_policy: RemotePolicy::default(),
+            resolve_mdns: true,
+            publish_mdns: false,
+            rewrites: Vec::new(),
             gather_host: true,
             gather_server_reflexive: true,
             ipv4: true,

@@ -1,6 +1,7 @@
 //! The core and its commands.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::base::Base;
@@ -9,6 +10,7 @@ use crate::agent::keepalive::Kept;
 use crate::agent::log::Log;
 use crate::agent::network::Place;
 use crate::agent::outgoing::Outgoing;
+use crate::agent::remote::Held;
 use crate::agent::state::Reported;
 use crate::agent::stats::Selections;
 use crate::agent::stream::{Remote, Session, Stream};
@@ -16,9 +18,9 @@ use crate::agent::{
     BaseId, CommandError, Config, Credentials, DropCounts, DropReason, Event, Happened, Input,
     LogRecord, RemoteParameters, SocketOp, Sockets, State, StateReason, StreamId,
 };
-use crate::candidate::{Candidate, Foundations, Host, Kind, is_mdns_name};
-use crate::check::{Checks, Limits, PairId, PeerRequest, Refused, Role};
-use crate::net::{self, Protocol};
+use crate::candidate::{Candidate, Foundations, Kind};
+use crate::check::{Checks, Limits, PairId, PeerRequest, Role};
+use crate::net;
 use crate::rng::{Rng, Seed};
 use crate::timer::{Pacer, Reason, Time};
 
@@ -54,6 +56,10 @@ pub struct Core {
     pub(super) foundations: Foundations,
     pub(super) gather_pace: GatherPace,
     pub(super) kept: Vec<Kept>,
+    /// Remote candidates that wait for an address, or to be judged.
+    pub(super) held: Vec<Held>,
+    /// Names that are signalled in the place of our addresses.
+    pub(super) names: Vec<(IpAddr, Box<str>)>,
     pub(super) outgoing: VecDeque<Outgoing>,
     pub(super) socket_ops: VecDeque<SocketOp>,
     pub(super) events: VecDeque<Event>,
@@ -81,6 +87,8 @@ impl Core {
         Core {
             gather_pace: GatherPace::default(),
             kept: Vec::new(),
+            held: Vec::new(),
+            names: Vec::new(),
             log: Log::new(config.log),
             config,
             rng,
@@ -296,9 +304,9 @@ impl Core {
     ///
     /// # Errors
     /// The session is as it was, and what was not taken is counted:
-    /// [`CommandError::Refused`], [`CommandError::Ignored`],
-    /// [`CommandError::AfterEnd`], [`CommandError::UnknownStream`],
-    /// [`CommandError::Closed`].
+    /// [`CommandError::Refused`], [`CommandError::RemoteAddress`],
+    /// [`CommandError::Ignored`], [`CommandError::AfterEnd`],
+    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
     pub fn add_remote_candidate(
         &mut self,
         stream: StreamId,
@@ -315,54 +323,17 @@ impl Core {
             self.drop_now(DropReason::Candidate, None, now);
             return Err(CommandError::Ignored("it belongs to another ICE session"));
         }
-        let address = match self.usable_address(candidate) {
-            Ok(address) => address,
-            Err((reason, why)) => {
-                self.drop_now(reason, None, now);
-                return Err(CommandError::Ignored(why));
-            }
-        };
-        match self.checks.add_remote(list, candidate, address) {
-            Ok(_) => self.checks.decide_by(list, now + DECISION),
-            // Nothing is lost by it (RFC 8838 §11).
-            Err(Refused::Redundant) => return Ok(()),
-            Err(refused) => {
-                self.drop_now(DropReason::Candidate, Some(address), now);
-                return Err(CommandError::Refused(refused));
-            }
-        }
-        let candidate = || Happened::RemoteCandidate { stream, candidate: candidate.clone() };
-        self.log.add(now, candidate);
+        let placed = self.place_remote(stream, candidate, now);
         self.advance(now);
-        Ok(())
+        placed
     }
 
     /// RFC 8838 §9: a candidate may say by the extension `ufrag` which session
     /// it belongs to; without the peer's parameters that cannot be told yet.
-    fn is_of_another_session(&self, stream: StreamId, candidate: &Candidate) -> bool {
+    pub(super) fn is_of_another_session(&self, stream: StreamId, candidate: &Candidate) -> bool {
         let remote = self.stream(stream).and_then(|s| s.current.remote.as_ref());
         let said = candidate.extensions.iter().find(|(name, _)| &**name == "ufrag");
         remote.zip(said).is_some_and(|(remote, (_, said))| *said != remote.credentials.ufrag)
-    }
-
-    /// The address of a candidate that can be checked.
-    fn usable_address(
-        &self,
-        candidate: &Candidate,
-    ) -> Result<std::net::SocketAddr, (DropReason, &'static str)> {
-        if candidate.protocol != Protocol::Udp {
-            return Err((DropReason::Unsupported, "TCP candidates are not supported yet"));
-        }
-        match &candidate.host {
-            Host::Name(name) if is_mdns_name(name) => {
-                Err((DropReason::Name, "mDNS names are not resolved yet"))
-            }
-            Host::Name(_) => Err((DropReason::Name, "only <uuid>.local names are ever resolved")),
-            Host::Ip(ip) if ip.is_unspecified() || ip.is_multicast() || candidate.port == 0 => {
-                Err((DropReason::Unsupported, "nothing can be sent to its address"))
-            }
-            Host::Ip(ip) => Ok(net::canonical((*ip, candidate.port).into())),
-        }
     }
 
     /// The peer signals no more candidates for the stream.
@@ -378,7 +349,7 @@ impl Core {
         let session = &mut self.stream_mut(stream)?.current;
         session.remote_done = true;
         let list = session.list;
-        self.checks.remote_candidates_done(list);
+        self.finish_remote(stream, list);
         self.advance(now);
         Ok(())
     }
@@ -395,6 +366,7 @@ impl Core {
         }
         self.gather_pace = GatherPace::default();
         self.kept.clear();
+        self.held.clear();
         self.outgoing.clear();
         let bases: Vec<BaseId> = self.bases.iter().map(|base| base.id).collect();
         bases.into_iter().for_each(|base| self.close_base(base, now));
@@ -415,6 +387,7 @@ impl Core {
             Input::Bound { base, local } => self.bound(base, net::canonical(local), now),
             Input::BindFailed { base, error } => self.bind_failed(base, error, now),
             Input::Resolved { server, addresses } => self.resolved(server, addresses),
+            Input::NameResolved { name, addresses } => self.name_resolved(name, addresses, now),
             Input::SendError { base, to, kind } => {
                 self.checks.path_error(base.0, net::canonical(to), kind);
                 self.server_error(base, net::canonical(to), kind);
@@ -478,6 +451,7 @@ impl Core {
     /// Every change ends here: what is due is done, and what came of it is
     /// reported.
     pub(super) fn advance(&mut self, now: Time) {
+        self.advance_held(now);
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);
         self.advance_keepalives(now);

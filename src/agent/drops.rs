@@ -33,6 +33,9 @@ pub enum DropReason {
     Name,
     /// A remote candidate of a kind that is not supported.
     Unsupported,
+    /// An address that the policy refuses: a remote candidate with it, a name
+    /// that resolves to it, or a check that came from it.
+    Address,
     /// The agent is closed.
     Closed,
     /// The queue of messages to send was full.
@@ -57,6 +60,7 @@ impl DropReason {
         DropReason::Candidate,
         DropReason::Name,
         DropReason::Unsupported,
+        DropReason::Address,
         DropReason::Closed,
         DropReason::QueueFull,
     ];
@@ -78,6 +82,7 @@ impl fmt::Display for DropReason {
             DropReason::Candidate => "candidate",
             DropReason::Name => "name",
             DropReason::Unsupported => "unsupported",
+            DropReason::Address => "address",
             DropReason::Closed => "closed",
             DropReason::QueueFull => "queue-full",
         })

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::agent::StreamId;
+use crate::candidate::AddressRefusal;
 use crate::check::{NotNominated, Refused};
 
 /// Why a command was refused. The session is as it was.
@@ -38,6 +39,12 @@ pub enum CommandError {
     /// The candidate was not taken; it is counted, and the session goes on.
     #[error("the candidate was not taken: {0}")]
     Refused(Refused),
+    /// The policy refuses the candidate's address ([`Config::remote_policy`]):
+    /// no packet is sent to it.
+    ///
+    /// [`Config::remote_policy`]: crate::agent::Config::remote_policy
+    #[error("the candidate's address is refused: {0}")]
+    RemoteAddress(AddressRefusal),
     /// The candidate is of a kind that is not supported; it is ignored, as
     /// RFC 8839 §5.1 wants.
     #[error("the candidate was ignored: {0}")]

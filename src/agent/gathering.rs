@@ -73,6 +73,11 @@ impl Gathering {
         self.awaits_addresses
     }
 
+    /// Which of them we have candidates on is known.
+    pub(super) fn has_bound(&self) -> bool {
+        !self.awaits_addresses && self.binding == 0
+    }
+
     /// End-of-candidates was said.
     pub(super) fn is_done(&self) -> bool {
         self.done
@@ -126,6 +131,7 @@ impl Core {
         self.addresses_changed(&addresses, now);
         for (_, list) in &lists {
             self.ask_resolver(*list);
+            self.ask_for_names(*list);
             let bases = addresses.len() * self.checks.components(*list).len();
             self.bases.reserve_exact(bases);
             self.checks.expect_bases(*list, bases);
@@ -192,7 +198,9 @@ impl Core {
             None => {
                 let id = self.next_base();
                 let phase = BasePhase::Binding;
-                self.bind(Base { id, stream, component, ip, scope, phase, seats: vec![seat] });
+                let prefix = ranked.address.prefix;
+                let seats = vec![seat];
+                self.bind(Base { id, stream, component, ip, prefix, scope, phase, seats });
             }
         }
     }
@@ -239,7 +247,7 @@ impl Core {
         if let Some(seat) = seats.into_iter().flatten().find(|seat| seat.list == list) {
             seat.local = Some(local);
         }
-        self.announce(list, local, now);
+        self.announce_host(id, list, now);
         if let Some(session) = session_mut(&mut self.streams, list) {
             session.gathering.binding -= 1;
             if let Some(gatherer) = &mut session.gathering.gatherer {
@@ -310,7 +318,7 @@ impl Core {
 
     /// Tells the application of a candidate to signal; none after the
     /// nomination (RFC 8838 §13).
-    fn announce(&mut self, list: u16, local: LocalId, now: Time) {
+    pub(super) fn announce(&mut self, list: u16, local: LocalId, now: Time) {
         let Some(stream) = self.streams.iter().find(|s| s.current.list == list) else { return };
         let stream = stream.id;
         let candidate = self.local_candidate(list, local);
@@ -413,12 +421,21 @@ impl Core {
         let Some(seat) = self.open_base(id).and_then(|base| base.seat(list)) else { return };
         let (Some(host), base_preference) = (seat.local, seat.local_preference) else { return };
         let host = self.checks.local(list, host).clone();
-        if self.checks.knows_local(list, id.0, mapped) {
+        // Beside a host candidate with a name, one with its address says more
+        // (draft-ietf-rtcweb-mdns-ice-candidates §3.1.2.2).
+        let is_hidden = mapped == host.address && self.name_of(mapped.ip()).is_some();
+        let known = match is_hidden {
+            true => self.checks.knows_image(list, id.0, mapped),
+            false => self.checks.knows_local(list, id.0, mapped),
+        };
+        if known {
             return;
         }
         let kind = Kind::ServerReflexive;
         let preference = type_preference(kind, Protocol::Udp);
-        let local_preference = Ranked::reflexive_preference(base_preference, server);
+        // Those of a rewrite come first: they need no answer.
+        let nth = self.config.rewrites.len() + server;
+        let local_preference = Ranked::reflexive_preference(base_preference, nth);
         let scoped = self.in_scope_of(id, host.address);
         let local = Local {
             address: mapped,
@@ -465,7 +482,7 @@ fn session_mut(streams: &mut [Stream], list: u16) -> Option<&mut Session> {
     streams.iter_mut().find_map(|stream| stream.session_mut(list))
 }
 
-fn foundation(
+pub(super) fn foundation(
     foundations: &mut Foundations,
     kind: Kind,
     base: SocketAddr,

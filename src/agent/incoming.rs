@@ -7,7 +7,7 @@ use crate::agent::outgoing::{MAX_UNKNOWN, Outgoing, What};
 use crate::agent::stream::EarlyCheck;
 use crate::agent::{BaseId, Core, DropReason, Happened, StreamId};
 use crate::check::{ListState, LocalId, PeerRequest, Role};
-use crate::net;
+use crate::net::{self, Protocol};
 use crate::stun::{Class, Fingerprint, Integrity, Message, Method};
 use crate::timer::Time;
 
@@ -67,6 +67,10 @@ impl Core {
 
     /// RFC 8445 §7.3.
     fn read_request(&mut self, message: &Message<'_>, arrival: Arrival) -> Result<(), DropReason> {
+        // Before any answer: whoever forged the source is not served either.
+        if self.judge(arrival.from, Protocol::Udp, arrival.now).is_err() {
+            return Err(DropReason::Address);
+        }
         if message.has_unknown_required() {
             self.refuse_unknown(message, arrival);
             return Ok(());

@@ -61,6 +61,14 @@ pub enum Input<'a> {
         /// Its addresses, in the resolver's order.
         addresses: &'a [SocketAddr],
     },
+    /// A name was resolved ([`SocketOp::ResolveName`]); empty if it was not.
+    /// The driver answers in any case, and within seconds.
+    NameResolved {
+        /// The name that was asked for.
+        name: &'a str,
+        /// Its addresses.
+        addresses: &'a [IpAddr],
+    },
     /// The system reported an error for a datagram to `to`: an ICMP error or
     /// a refused send. It is remembered as a reason and decides nothing.
     SendError {
@@ -101,6 +109,21 @@ pub enum SocketOp {
     Resolve {
         /// Index of the server in [`super::Config::stun_servers`].
         server: usize,
+    },
+    /// Resolve a name of a remote candidate, `<uuid>.local` in lower case, by
+    /// multicast DNS (RFC 6762); answer with [`Input::NameResolved`].
+    ResolveName {
+        /// The name.
+        name: Box<str>,
+    },
+    /// Answer for a name of ours by multicast DNS until the agent is closed.
+    /// Nothing is expected back: a candidate with the name is signalled
+    /// whether that works or not.
+    PublishName {
+        /// The name, `<uuid>.local`.
+        name: Box<str>,
+        /// The address that it stands for.
+        ip: IpAddr,
     },
     /// List the addresses of this machine once more, for a restart or a new
     /// stream; answer with [`Input::LocalAddresses`].

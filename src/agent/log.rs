@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::agent::{BaseId, DropReason, State, StateReason, StreamId};
-use crate::candidate::{Candidate, ComponentId};
+use crate::candidate::{AddressRefusal, Candidate, ComponentId};
 use crate::check::{FailReason, PairId, Role, StartKind};
 use crate::timer::Time;
 
@@ -76,6 +76,8 @@ pub enum Happened {
     RoleSwitched { role: Role },
     /// The agent's state changed.
     State { state: State, reason: StateReason },
+    /// The policy refused an address that the peer or a name gave.
+    AddressRefused { address: SocketAddr, refusal: AddressRefusal },
     /// Something was received and not used.
     Dropped { reason: DropReason, from: Option<SocketAddr> },
 }

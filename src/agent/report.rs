@@ -208,12 +208,15 @@ impl Core {
             component,
             protocol: Protocol::Udp,
             priority,
-            host: Host::Ip(address.ip()),
+            host: match self.name_of(address.ip()).filter(|_| kind == Kind::Host) {
+                Some(name) => Host::Name(name.into()),
+                None => Host::Ip(address.ip()),
+            },
             port: address.port(),
             kind,
             related: match kind {
                 Kind::Host => None,
-                _ if self.config.gather_host => related,
+                _ if self.config.gather_host && !self.config.publish_mdns => related,
                 _ => related.map(hidden),
             },
             tcp_type: None,

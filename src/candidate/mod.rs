@@ -24,6 +24,7 @@ mod foundation;
 mod grammar;
 mod name;
 mod priority;
+mod remote_policy;
 mod text;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub use priority::{
     MAX_OTHER_PREFERENCE, MAX_PRIORITY, MAX_TYPE_PREFERENCE, priority, tcp_local_preference,
     type_preference,
 };
+pub use remote_policy::{AddressRefusal, OwnAddress, Prefix, PrefixError, RemotePolicy};
 
 /// The type of a candidate (RFC 8445 §4, §5.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

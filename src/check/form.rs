@@ -1,7 +1,7 @@
 //! How pairs are formed and how many are kept (RFC 8445 §6.1.2.2–§6.1.2.6,
 //! RFC 8838 §12).
 
-use crate::candidate::{Candidate, ComponentId};
+use crate::candidate::{Candidate, ComponentId, Host};
 use crate::check::candidates::{LocalEntry, RemoteEntry};
 use crate::check::pair::{Flags, priority_in};
 use crate::check::{
@@ -230,6 +230,7 @@ impl Checks {
             && Family::of(ours) == Family::of(theirs)
             && crate::net::is_link_local_v6(ours) == crate::net::is_link_local_v6(theirs)
             && ours.is_loopback() == theirs.is_loopback()
+            && !(local.local.path.indirect && is_hidden(&remote.remote))
     }
 
     /// The base whose pair the remote candidate keeps in any case: the one of
@@ -451,6 +452,12 @@ impl Checks {
         self.lists[usize::from(stream)].local_done = true;
     }
 
+    /// Whether a candidate that was signalled for the stream waits for its
+    /// address: it is as good as there, and the list does not fail without it.
+    pub fn hold_remote(&mut self, stream: u16, held: bool) {
+        self.lists[usize::from(stream)].remote_held = held;
+    }
+
     /// No more candidates of the peer will be signalled for the stream. With
     /// fewer components than ours, it has as many as the peer (§6.1.2.2).
     pub fn remote_candidates_done(&mut self, stream: u16) {
@@ -462,6 +469,13 @@ impl Checks {
             list.components = all.into_iter().filter(|c| c.id <= highest).collect();
         }
     }
+}
+
+/// The peer does not show the address but to those who can resolve its name:
+/// a third party must not learn it from us
+/// (draft-ietf-rtcweb-mdns-ice-candidates §3.3.2).
+fn is_hidden(remote: &Remote) -> bool {
+    remote.signalled.as_ref().is_some_and(|candidate| matches!(candidate.host, Host::Name(_)))
 }
 
 const CLASSES: usize = 8;

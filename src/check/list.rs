@@ -135,6 +135,8 @@ pub(super) struct List {
     pub(super) local_done: bool,
     /// No more remote candidates will be signalled.
     pub(super) remote_done: bool,
+    /// A signalled candidate waits for its address.
+    pub(super) remote_held: bool,
 }
 
 impl List {
@@ -161,6 +163,7 @@ impl List {
             decide_by: None,
             local_done: false,
             remote_done: false,
+            remote_held: false,
         }
     }
 

@@ -185,6 +185,13 @@ impl Checks {
         })
     }
 
+    /// [`Checks::knows_local`] for candidates that are an image of this base.
+    pub fn knows_image(&self, stream: u16, base: u32, address: SocketAddr) -> bool {
+        let list = self.lists.get(usize::from(stream));
+        let mut locals = list.into_iter().flat_map(|list| &list.locals);
+        locals.any(|l| !l.pairable && l.local.base == base && l.local.address == address)
+    }
+
     /// The components of a stream.
     pub fn components(&self, stream: u16) -> &[Component] {
         self.lists.get(usize::from(stream)).map(|l| &*l.components).unwrap_or_default()

@@ -344,7 +344,10 @@ impl Checks {
             if list.components.iter().all(|c| c.selected.is_some()) {
                 self.set_list_state(stream_id, ListState::Completed);
             } else if list.decision().is_some_and(|t| t <= now)
-                || self.patience.is_none() && list.local_done && self.is_hopeless(stream)
+                || self.patience.is_none()
+                    && list.local_done
+                    && !list.remote_held
+                    && self.is_hopeless(stream)
             {
                 self.set_list_state(stream_id, ListState::Failed);
             }

@@ -49,8 +49,15 @@ pub struct AgentConfig {
 impl AgentConfig {
     /// The defaults for an agent in `role`.
     pub fn new(role: Role) -> Self {
+        Config::new(role).into()
+    }
+}
+
+/// What the driver needs by default, for a core with these settings.
+impl From<Config> for AgentConfig {
+    fn from(ice: Config) -> Self {
         AgentConfig {
-            ice: Config::new(role),
+            ice,
             components: 1,
             bind: Vec::new(),
             interfaces: Vec::new(),

@@ -285,6 +285,12 @@ impl Shared {
                 machine.tasks.retain(|task| !task.is_finished());
                 machine.tasks.push(self.runtime.spawn(task).abort_handle());
             }
+            // Nobody is asked yet, so nothing is found.
+            SocketOp::ResolveName { name } => {
+                let (name, addresses) = (&name, &[]);
+                machine.core.handle_input(clock::now(), Input::NameResolved { name, addresses });
+            }
+            SocketOp::PublishName { .. } => {}
             SocketOp::Keep { base } => machine.keep(base),
             SocketOp::ListAddresses => self.list_addresses(machine),
             SocketOp::Close { base } => {

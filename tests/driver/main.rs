@@ -292,7 +292,9 @@ async fn an_address_that_can_not_be_bound_is_skipped() {
 
 #[tokio::test]
 async fn a_send_that_the_system_refuses_is_noted_and_harms_nothing() {
-    let a = Agent::new(config(Role::Controlling, V4)).unwrap();
+    let mut config_a = config(Role::Controlling, V4);
+    config_a.ice.remote_policy.allow.push("127.255.255.255".parse().unwrap());
+    let a = Agent::new(config_a).unwrap();
     let b = Agent::new(config(Role::Controlled, V4)).unwrap();
     // Broadcast is refused to a socket that did not ask for it. Of the highest
     // priority, so that it is tried first.

@@ -5,7 +5,7 @@
 
 mod lite;
 mod moves;
-#[allow(unreachable_pub)]
+#[allow(unreachable_pub, dead_code)]
 mod network;
 mod renomination;
 mod restart;

@@ -29,6 +29,8 @@ pub struct Options {
     pub configure: fn(usize, &mut Config),
     /// Which packets pass, by source and destination.
     pub passes: Filter,
+    /// A 1:1 NAT: the address inside and the one outside.
+    pub one_to_one: Option<(IpAddr, IpAddr)>,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             options: false,
             configure: |_, _| {},
             passes: Box::new(|_, _| true),
+            one_to_one: None,
         }
     }
 }
@@ -77,6 +80,9 @@ struct Side {
     data: Data,
     next_port: u16,
     events: Vec<(Time, Event)>,
+    /// Names that the agent wants to be resolved, and names of its own.
+    asked: Vec<Box<str>>,
+    published: Vec<(Box<str>, IpAddr)>,
 }
 
 /// Datagrams of the application.
@@ -93,6 +99,7 @@ pub struct Pair {
     number: u64,
     delay: Duration,
     passes: Filter,
+    one_to_one: Option<(IpAddr, IpAddr)>,
     trace: Vec<Sent>,
     /// Nothing passes.
     is_cut: bool,
@@ -130,6 +137,8 @@ impl Pair {
                 data: Data::default(),
                 next_port: 5000,
                 events: Vec::new(),
+                asked: Vec::new(),
+                published: Vec::new(),
             }
         });
         let wire = BinaryHeap::new();
@@ -140,6 +149,7 @@ impl Pair {
             number: 0,
             delay,
             passes,
+            one_to_one: options.one_to_one,
             trace: Vec::new(),
             is_cut: false,
             options: options.options,
@@ -246,6 +256,7 @@ impl Pair {
             self.number += 1;
             let ends = [from, to].map(|end| self.slow.get(&end.ip()).copied().unwrap_or_default());
             let arrives = self.now + self.delay + ends[0] + ends[1];
+            let (from, to) = translated(self.one_to_one, from, to);
             let packet = Packet { arrives, number: self.number, from, to, bytes };
             self.wire.push(std::cmp::Reverse(packet));
         }
@@ -307,6 +318,23 @@ impl Pair {
             .collect()
     }
 
+    /// The names that `side` asks for, since the last call.
+    pub fn asked(&mut self, side: usize) -> Vec<Box<str>> {
+        std::mem::take(&mut self.sides[side].asked)
+    }
+
+    /// The names of `side`.
+    pub fn published(&self, side: usize) -> &[(Box<str>, IpAddr)] {
+        &self.sides[side].published
+    }
+
+    /// `name` has these addresses, `side` is told.
+    pub fn resolve(&mut self, side: usize, name: &str, addresses: &[IpAddr]) {
+        let now = self.now;
+        self.core_mut(side).handle_input(now, Input::NameResolved { name, addresses });
+        self.pump();
+    }
+
     /// Drains both cores.
     pub fn pump(&mut self) {
         for at in 0..2 {
@@ -334,6 +362,8 @@ impl Pair {
                     side.sockets.remove(&base).expect("open sockets are closed, once");
                     side.open.retain(|(open, _)| *open != base);
                 }
+                SocketOp::ResolveName { name } => side.asked.push(name),
+                SocketOp::PublishName { name, ip } => side.published.push((name, ip)),
                 other => panic!("not expected here: {other:?}"),
             }
         }
@@ -408,6 +438,24 @@ impl Pair {
                 self.drain(at);
             }
         }
+    }
+}
+
+/// A packet as it arrives behind the NAT, or beyond it: of all that is sent to
+/// the inside address from elsewhere nothing arrives.
+fn translated(
+    nat: Option<(IpAddr, IpAddr)>,
+    from: SocketAddr,
+    to: SocketAddr,
+) -> (SocketAddr, SocketAddr) {
+    let Some((inside, outside)) = nat else { return (from, to) };
+    let replaced = |address: SocketAddr, old, new| match address.ip() == old {
+        true => SocketAddr::new(new, address.port()),
+        false => address,
+    };
+    match to.ip() == inside {
+        true => (from, SocketAddr::new([0, 0, 0, 0].into(), 0)),
+        false => (replaced(from, inside, outside), replaced(to, outside, inside)),
     }
 }
 

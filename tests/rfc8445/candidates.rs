@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use floe::agent::{BaseId, CommandError, Config, Event, StunServer};
-use floe::candidate::{Candidate, Kind};
+use floe::candidate::{AddressRefusal, Candidate, Kind};
 use floe::check::Role;
 use floe::stun::{Integrity, IntegrityKey, TransactionId};
 use floe::timer::Pacer;
@@ -283,7 +283,9 @@ fn a_loopback_address_of_the_peer_needs_one_of_ours() {
     let line = "candidate:1 1 UDP 2130706431 127.0.0.1 6000 typ host";
     let mut alone = Alone::new(Role::Controlling);
     alone.start();
-    alone.add_remote(line);
+    let candidate = line.parse().expect("a candidate");
+    let result = alone.core.add_remote_candidate(STREAM, &candidate, alone.now);
+    assert_eq!(result, Err(CommandError::RemoteAddress(AddressRefusal::Loopback)));
     assert_eq!(alone.core.pairs(STREAM).count(), 0);
     let addresses = ["127.0.0.1", "10.0.0.1"];
     let mut alone =

@@ -63,6 +63,9 @@ pub(crate) fn to_json(record: &LogRecord) -> Map<String, Value> {
         Happened::State { state, reason } => json!({
             "ev":"state","state":state.to_string(),"reason":reason.to_string(),
         }),
+        Happened::AddressRefused { address, refusal } => {
+            json!({"ev":"address-refused","address":address,"reason":refusal.word()})
+        }
         Happened::Dropped { reason, from } => {
             json!({"ev":"dropped","reason":reason.to_string(),"from":from})
         }
@@ -85,6 +88,9 @@ pub(crate) fn to_words(record: &LogRecord) -> Option<String> {
         }
         Happened::RemoteCandidate { candidate, .. } => {
             format!("learnt the peer's candidate {}", words::candidate(candidate))
+        }
+        Happened::AddressRefused { address, refusal } => {
+            format!("sends nothing to {address}: {refusal}")
         }
         Happened::ServerAsked { server, .. } => format!("asked the STUN server {server}"),
         Happened::ServerAnswered { mapped, .. } => format!("is seen by the server as {mapped}"),

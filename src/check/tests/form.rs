@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fixture::{Set, local, remote};
 use crate::candidate::{ComponentId, Foundation, Host, Kind};
-use crate::check::{Fast, Local, PairState, PeerRequest, Refused, Role, pair_priority};
+use crate::check::{Fast, Local, PairState, Path, PeerRequest, Refused, Role, pair_priority};
 
 #[test]
 fn the_priority_formula_of_rfc_8445() {
@@ -239,4 +239,25 @@ fn peer_reflexive_candidates_are_limited() {
     assert_eq!(refused, Err(Refused::TooManyFound));
     assert_eq!(set.checks.remotes(0).count(), 129);
     assert!(set.checks.listed() <= 100);
+}
+
+/// A relay must not learn an address that the peer hides behind a name
+/// (draft-ietf-rtcweb-mdns-ice-candidates §3.3.2).
+#[test]
+fn a_path_through_a_third_party_is_not_paired_with_a_hidden_address() {
+    for (indirect, named, pairs) in
+        [(false, false, 1), (false, true, 1), (true, false, 1), (true, true, 0)]
+    {
+        let mut set = Set::new(Role::Controlling);
+        let path = Path { indirect, ..Path::default() };
+        set.checks.add_base(0, Local { path, ..local(1, 1) });
+        let mut candidate = remote(1, 1, Kind::Host);
+        let address = candidate.address().unwrap();
+        if named {
+            candidate.host = Host::Name("1f4712db-ea17-4bcf-a596-105139dfd8bf.local".into());
+        }
+        set.checks.add_remote(0, &candidate, address).unwrap();
+        set.checks.start(0);
+        assert_eq!(set.checks.listed(), pairs, "{indirect} {named}");
+    }
 }
