@@ -178,5 +178,5 @@ pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
 pub use log::{Happened, LogRecord};
 pub use report::PairReport;
 pub use restart::Sockets;
-pub use stats::{CandidatePairStats, CandidateStats, IceStats, StatsId, TransportStats};
 pub use rewrite::{Rewrite, RewriteMode};
+pub use stats::{CandidatePairStats, CandidateStats, IceStats, StatsId, TransportStats};

@@ -21,6 +21,7 @@ use super::connection::{Component, SendPath};
 use super::error::AgentError;
 use super::events::EventQueue;
 use super::interfaces::{self, Filter};
+use super::names::Names;
 use super::resolve;
 use super::router::{Control, MemberId, Way};
 use super::socket::Socket;
@@ -68,6 +69,7 @@ pub(super) struct Machine {
     pub(super) addresses: Vec<LocalAddress>,
     network: network::Network,
     pub(super) ledger: Ledger,
+    names: Names,
     /// Addresses of STUN servers.
     servers: Vec<SocketAddr>,
     tasks: Vec<AbortHandle>,
@@ -274,23 +276,24 @@ impl Shared {
                 }
             }
             SocketOp::Resolve { server } => {
-                let (Some(entry), Some(me)) = (self.servers.get(server), self.me.upgrade()) else {
-                    return;
-                };
-                let (entry, timeout) = (entry.clone(), self.resolve_timeout);
-                let task = async move {
+                let Some(entry) = self.servers.get(server).cloned() else { return };
+                let timeout = self.resolve_timeout;
+                self.spawn(machine, async move |me| {
                     let addresses = resolve::addresses(&entry, timeout).await;
                     me.resolved(server, &addresses);
-                };
-                machine.tasks.retain(|task| !task.is_finished());
-                machine.tasks.push(self.runtime.spawn(task).abort_handle());
+                });
             }
-            // Nobody is asked yet, so nothing is found.
             SocketOp::ResolveName { name } => {
-                let (name, addresses) = (&name, &[]);
-                machine.core.handle_input(clock::now(), Input::NameResolved { name, addresses });
+                let answer = machine.names.resolve(name.clone(), &machine.addresses);
+                self.spawn(machine, async move |me| {
+                    let (name, addresses) = (&name, &answer.await);
+                    let input = Input::NameResolved { name, addresses };
+                    me.change(|machine| machine.core.handle_input(clock::now(), input));
+                });
             }
-            SocketOp::PublishName { .. } => {}
+            SocketOp::PublishName { name, ip } => {
+                machine.names.publish(name, ip, &machine.addresses);
+            }
             SocketOp::Keep { base } => machine.keep(base),
             SocketOp::ListAddresses => self.list_addresses(machine),
             SocketOp::Close { base } => {
@@ -300,6 +303,16 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// A task of the agent, which ends with it.
+    fn spawn<F>(&self, machine: &mut Machine, task: impl FnOnce(Arc<Shared>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(me) = self.me.upgrade() else { return };
+        machine.tasks.retain(|task| !task.is_finished());
+        machine.tasks.push(self.runtime.spawn(task(me)).abort_handle());
     }
 
     fn open_socket(
@@ -365,6 +378,7 @@ impl Machine {
             addresses: Vec::new(),
             network: network::Network::default(),
             ledger: Ledger::default(),
+            names: Names::default(),
             servers: servers.iter().filter_map(|server| server.address).collect(),
             tasks: Vec::new(),
             closed: false,
@@ -434,6 +448,7 @@ impl Machine {
         }
         self.components.values().for_each(|component| component.close());
         self.tasks.drain(..).for_each(|task| task.abort());
+        self.names = Names::default();
     }
 }
 

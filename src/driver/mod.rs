@@ -28,6 +28,9 @@ mod drive;
 mod error;
 mod events;
 mod interfaces;
+#[cfg(feature = "mdns")]
+mod mdns;
+mod names;
 mod receive;
 mod resolve;
 mod restart;

@@ -3,6 +3,8 @@
 
 mod bind;
 mod changes;
+#[cfg(feature = "mdns")]
+mod multicast;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod received;
@@ -10,5 +12,7 @@ mod udp;
 
 pub(crate) use bind::{BindOptions, bind_udp};
 pub(crate) use changes::{Changes, Stop, Waited, changes};
+#[cfg(feature = "mdns")]
+pub(crate) use multicast::MulticastSocket;
 pub(crate) use received::{Glued, with_buffers};
 pub(crate) use udp::{Drained, UdpSocket};
