@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::socket::Socket;
+use super::traffic_class::TrafficClass;
 use super::transport::BindOptions;
 use crate::agent::Config;
 use crate::check::Role;
@@ -27,6 +28,10 @@ pub struct AgentConfig {
     pub interfaces: Vec<Box<str>>,
     /// Bind to ports out of this range only.
     pub ports: Option<RangeInclusive<u16>>,
+    /// The traffic class of all that the agent's own sockets send; for
+    /// [`AgentConfig::sockets`] see [`SharedSocket::set_traffic_class`]. Other
+    /// than the default it costs the offloading of batches. Default 0.
+    pub traffic_class: TrafficClass,
     /// Use these sockets and bind none. Agents that are given the same socket
     /// share its port.
     pub sockets: Vec<SharedSocket>,
@@ -62,6 +67,7 @@ impl From<Config> for AgentConfig {
             bind: Vec::new(),
             interfaces: Vec::new(),
             ports: None,
+            traffic_class: TrafficClass::default(),
             sockets: Vec::new(),
             watch_network: true,
             pacer: None,
@@ -104,13 +110,25 @@ impl SharedSocket {
             SocketAddr::V6(v6) => v6.scope_id(),
         };
         let port = address.port();
-        let options = BindOptions { ports: (port != 0).then_some(port..=port) };
+        let options =
+            BindOptions { ports: (port != 0).then_some(port..=port), ..BindOptions::default() };
         Socket::bind(address.ip(), scope, &options).map(|socket| SharedSocket(Arc::new(socket)))
     }
 
     /// The address that it is bound to.
     pub fn local_address(&self) -> SocketAddr {
         self.0.local()
+    }
+
+    /// Sets the traffic class of what the socket sends from now on, for all
+    /// agents that share it. Other than the default it costs the offloading of
+    /// batches.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn set_traffic_class(&self, class: TrafficClass) -> io::Result<()> {
+        self.0.io().set_traffic_class(class)
     }
 
     /// Datagrams that were for no agent, and were dropped.

@@ -103,7 +103,7 @@ impl Shared {
             me: me.clone(),
             runtime: runtime.clone(),
             filter: Filter { interfaces: config.interfaces, ips },
-            options: BindOptions { ports: config.ports },
+            options: BindOptions { ports: config.ports, class: config.traffic_class },
             sockets,
             servers,
             resolve_timeout: config.resolve_timeout,

@@ -52,7 +52,8 @@ impl StunServer {
                 SocketAddr::V6(v6) => v6.scope_id(),
             };
             let port = address.port();
-            let options = BindOptions { ports: (port != 0).then_some(port..=port) };
+            let options =
+                BindOptions { ports: (port != 0).then_some(port..=port), ..BindOptions::default() };
             sockets.push(transport::bind_udp(address.ip(), scope, &options)?);
         }
         let addresses = sockets.iter().map(UdpSocket::local).collect();

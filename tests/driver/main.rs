@@ -13,7 +13,7 @@ use std::time::Duration;
 use floe::agent::{Event, RemoteParameters, State};
 use floe::candidate::{Candidate, ComponentId, Kind};
 use floe::check::Role;
-use floe::driver::{AgentError, ReceiveBatch, SharedSocket};
+use floe::driver::{AgentError, ReceiveBatch, SharedSocket, TrafficClass};
 use floe::gather::Cause;
 use floe::server::StunServer;
 use floe::stun;
@@ -441,4 +441,50 @@ fn dropping_the_last_handle_closes_every_socket_and_task() {
 #[cfg(target_os = "linux")]
 async fn passes_to_nobody(connection: &Connection) {
     in_time(connection.send(b"to a socket that is closed")).await.unwrap();
+}
+
+/// All that leaves a socket has its traffic class, so answers and data have
+/// that of the checks.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn checks_have_the_traffic_class_of_the_settings() {
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    let shared = SharedSocket::bind(SocketAddr::new(V4, 0)).unwrap();
+    shared.set_traffic_class(TrafficClass::new(34).unwrap()).unwrap();
+    for (sockets, class) in [(vec![], 46 << 2), (vec![shared], 34 << 2)] {
+        let peer = std::net::UdpSocket::bind((V4, 0)).unwrap();
+        setsockopt(&peer, sockopt::IpRecvTos, &true).unwrap();
+        let mut config = config(Role::Controlling, V4);
+        config.traffic_class = TrafficClass::new(46).unwrap();
+        config.sockets = sockets;
+        let agent = Agent::new(config).unwrap();
+        agent.set_remote(RemoteParameters::new("8hhY", "asd88fgpdd777uzjYhagZg")).unwrap();
+        let port = peer.local_addr().unwrap().port();
+        let line = format!("candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host");
+        agent.add_remote_candidate(&line.parse().unwrap()).unwrap();
+        agent.gather().unwrap();
+        let check = in_time(tokio::task::spawn_blocking(move || class_of_next(&peer)));
+        assert_eq!(check.await.unwrap(), Some(class));
+    }
+}
+
+/// The traffic class of the next datagram, which is STUN.
+#[cfg(target_os = "linux")]
+fn class_of_next(socket: &std::net::UdpSocket) -> Option<u8> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg};
+    use std::os::fd::AsRawFd;
+
+    socket.set_read_timeout(Some(HANG)).unwrap();
+    let (mut bytes, mut control) = ([0; 2_048], nix::cmsg_space!(u8));
+    let mut parts = [io::IoSliceMut::new(&mut bytes)];
+    let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
+    let message = recvmsg::<SockaddrIn>(fd, &mut parts, Some(&mut control), flags).unwrap();
+    let class = message.cmsgs().unwrap().find_map(|control| match control {
+        ControlMessageOwned::Ipv4Tos(class) => Some(class),
+        _ => None,
+    });
+    let len = message.bytes;
+    assert!(stun::looks_like_stun(&bytes[..len]));
+    class
 }

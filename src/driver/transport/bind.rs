@@ -7,6 +7,7 @@ use rand::rngs::OsRng;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::UdpSocket;
+use crate::driver::TrafficClass;
 
 /// What the kernel is asked to hold for us until the reader runs. It may give
 /// less (`net.core.rmem_max`), which only costs datagrams under load.
@@ -17,6 +18,8 @@ const KERNEL_BUFFER: usize = 1 << 20;
 pub(crate) struct BindOptions {
     /// The ports to choose from; `None` leaves the choice to the system.
     pub(crate) ports: Option<RangeInclusive<u16>>,
+    /// The traffic class of what is sent.
+    pub(crate) class: TrafficClass,
 }
 
 /// Binds a UDP socket to `ip` on a port of the system's choice or out of the
@@ -27,10 +30,10 @@ pub(crate) struct BindOptions {
 /// What the system says; [`io::ErrorKind::AddrInUse`] if the whole range is taken.
 pub(crate) fn bind_udp(ip: IpAddr, scope: u32, options: &BindOptions) -> io::Result<UdpSocket> {
     let Some(range) = &options.ports else {
-        return open(address(ip, 0, scope));
+        return open(address(ip, 0, scope), options.class);
     };
     for port in shuffled(range) {
-        match open(address(ip, port, scope)) {
+        match open(address(ip, port, scope), options.class) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             result => return result,
         }
@@ -55,7 +58,7 @@ fn address(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+fn open(address: SocketAddr, class: TrafficClass) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -65,7 +68,14 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    UdpSocket::new(tokio::net::UdpSocket::from_std(socket.into())?)
+    let socket = UdpSocket::new(tokio::net::UdpSocket::from_std(socket.into())?)?;
+    if class != TrafficClass::default()
+        && let Err(error) = socket.set_traffic_class(class)
+    {
+        // Datagrams of another class are better than none.
+        tracing::warn!(%address, %error, "the traffic class can not be set");
+    }
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -78,8 +88,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_range_is_used_up_and_then_refused() {
-        let free = open(address(LOOPBACK, 0, 0)).unwrap().local().port();
-        let options = BindOptions { ports: Some(free..=free) };
+        let free = open(address(LOOPBACK, 0, 0), TrafficClass::default()).unwrap().local().port();
+        let options = BindOptions { ports: Some(free..=free), ..BindOptions::default() };
         let first = bind_udp(LOOPBACK, 0, &options).unwrap();
         assert_eq!(first.local().port(), free);
         let error = bind_udp(LOOPBACK, 0, &options).unwrap_err();

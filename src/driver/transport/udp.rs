@@ -3,6 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use socket2::SockRef;
 use tokio::io::Interest;
 
 use super::received::{BATCH, Received};
+use crate::driver::TrafficClass;
 use crate::net;
 
 /// How many errors in a row a wake reads past. ICMP errors stand in the
@@ -31,6 +33,8 @@ pub(crate) struct UdpSocket {
     scope: u32,
     /// Present once batches are on.
     batches: OnceLock<UdpSocketState>,
+    /// What is sent has a traffic class other than 0.
+    is_classed: AtomicBool,
     /// Held over plain receives, so that the kernel does not begin to glue
     /// datagrams together in the middle of one.
     plain: Mutex<()>,
@@ -57,6 +61,7 @@ impl UdpSocket {
             local: net::canonical(address),
             scope,
             batches: OnceLock::new(),
+            is_classed: AtomicBool::new(false),
             plain: Mutex::new(()),
         })
     }
@@ -64,6 +69,20 @@ impl UdpSocket {
     /// The address that it is bound to, without a scope.
     pub(crate) fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Sets the traffic class of what is sent from now on.
+    pub(crate) fn set_traffic_class(&self, class: TrafficClass) -> io::Result<()> {
+        let (socket, byte) = (SockRef::from(&self.io), class.byte());
+        match self.local {
+            SocketAddr::V4(_) => socket.set_tos_v4(byte.into())?,
+            #[cfg(unix)]
+            SocketAddr::V6(_) => socket.set_tclass_v6(byte.into())?,
+            #[cfg(not(unix))]
+            SocketAddr::V6(_) => return Err(io::ErrorKind::Unsupported.into()),
+        }
+        self.is_classed.store(byte != 0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Sends one datagram if the socket takes it now.
@@ -87,6 +106,9 @@ impl UdpSocket {
         datagrams: &[u8],
         size: NonZeroUsize,
     ) -> io::Result<usize> {
+        if self.is_classed.load(Ordering::Relaxed) {
+            return self.try_send_pieces(to, datagrams, size);
+        }
         let state = self.batches()?;
         let to = net::in_scope(to, self.scope);
         let mut sent = 0;
@@ -98,6 +120,25 @@ impl UdpSocket {
             match self.send_glued(state, to, contents, size) {
                 Ok(()) => sent += contents.len(),
                 Err(_) if pieces > 1 && state.max_gso_segments() == 1 => {}
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// A batch, piece by piece: quinn-udp gives each batch a traffic class of
+    /// its own, and of that only the part for congestion.
+    fn try_send_pieces(
+        &self,
+        to: SocketAddr,
+        datagrams: &[u8],
+        size: NonZeroUsize,
+    ) -> io::Result<usize> {
+        let mut sent = 0;
+        for piece in datagrams.chunks(size.get()) {
+            match self.try_send(to, piece) {
+                Ok(()) => sent += piece.len(),
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -326,5 +367,58 @@ mod tests {
                 assert!(received.is_empty());
             });
         }
+    }
+
+    /// The class arrives with each datagram, however it was sent.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_sent_has_the_traffic_class() {
+        use crate::driver::Ecn;
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let class = TrafficClass::new(46).unwrap().with_ecn(Ecn::Ect0);
+            let options = BindOptions { class, ..BindOptions::default() };
+            let socket = bind_udp(ip, 0, &options).unwrap();
+            let peer = std::net::UdpSocket::bind((ip, 0)).unwrap();
+            let to = peer.local_addr().unwrap();
+            socket.writable().await.unwrap();
+            let size = NonZeroUsize::new(4).unwrap();
+            socket.send_now(to, b"now").unwrap();
+            socket.try_send(to, b"try").unwrap();
+            assert_eq!(socket.try_send_batch(to, b"batches", size).unwrap(), 7);
+            socket.use_batches().unwrap();
+            assert_eq!(socket.try_send_batch(to, b"batches", size).unwrap(), 7);
+            socket.set_traffic_class(TrafficClass::new(10).unwrap()).unwrap();
+            socket.send_now(to, b"other").unwrap();
+            socket.set_traffic_class(TrafficClass::default()).unwrap();
+            assert_eq!(socket.try_send_batch(to, b"batches", size).unwrap(), 7);
+            let received: Vec<_> = (0..9).map(|_| class_of(&peer)).collect();
+            assert_eq!(received, [0xba, 0xba, 0xba, 0xba, 0xba, 0xba, 40, 0, 0], "{ip}");
+        }
+    }
+
+    /// The traffic class of the next datagram.
+    #[cfg(target_os = "linux")]
+    fn class_of(socket: &std::net::UdpSocket) -> u8 {
+        use nix::sys::socket::{
+            ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+        };
+        use std::os::fd::AsRawFd;
+        setsockopt(socket, sockopt::IpRecvTos, &true).unwrap();
+        if socket.local_addr().unwrap().is_ipv6() {
+            setsockopt(socket, sockopt::Ipv6RecvTClass, &true).unwrap();
+        }
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let (mut bytes, mut control) = ([0; 64], nix::cmsg_space!(u8, i32));
+        let mut parts = [io::IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::empty();
+        let message =
+            recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags);
+        let message = message.unwrap();
+        let class = message.cmsgs().unwrap().find_map(|control| match control {
+            ControlMessageOwned::Ipv4Tos(tos) => Some(tos),
+            ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
+            _ => None,
+        });
+        class.unwrap()
     }
 }
