@@ -185,16 +185,13 @@ impl Engine {
                 query.next = now + Budget::EACH;
                 continue;
             }
-            // The answer to the first is wanted by unicast, which disturbs
-            // nobody else; if none comes it may have gone astray (§5.4).
-            let unicast = query.sent == 0;
             query.next = AGAIN.get(query.sent).map_or(query.began + GIVE_UP, |t| query.began + *t);
             query.next = query.next.max(now + REPEAT);
             query.sent += 1;
-            due.extend(query.links.iter().map(|link| (*link, name.clone(), unicast)));
+            due.extend(query.links.iter().map(|link| (*link, name.clone())));
         }
-        for (link, name, unicast) in due {
-            self.push(link, None, message::query(&name, link.is_v6(), unicast));
+        for (link, name) in due {
+            self.push(link, None, message::query(&name, link.is_v6()));
         }
     }
 

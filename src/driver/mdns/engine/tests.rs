@@ -55,8 +55,8 @@ fn run_to(engine: &mut Engine, end: u64) -> Vec<(u64, Outgoing)> {
     panic!("no end");
 }
 
-fn asked(link: Link, unicast: bool) -> Outgoing {
-    let bytes = message::query(NAME, link.is_v6(), unicast).unwrap();
+fn asked(link: Link) -> Outgoing {
+    let bytes = message::query(NAME, link.is_v6()).unwrap();
     Outgoing { link, to: None, bytes }
 }
 
@@ -64,8 +64,8 @@ fn asked(link: Link, unicast: bool) -> Outgoing {
 fn a_name_is_asked_for_three_times_and_given_up() {
     let mut engine = Engine::default();
     engine.ask(A, NAME, &[v4(), v6(), link("2001:db8::6", 2, 64)], ms(0));
-    assert_eq!(sent(&mut engine), [asked(v4(), true), asked(v6(), true)], "once a link");
-    let expected = [1_000, 3_000].map(|t| [(t, asked(v4(), false)), (t, asked(v6(), false))]);
+    assert_eq!(sent(&mut engine), [asked(v4()), asked(v6())], "once a link");
+    let expected = [1_000, 3_000].map(|t| [(t, asked(v4())), (t, asked(v6()))]);
     assert_eq!(run_to(&mut engine, 4_999), expected.concat());
     assert!(answers(&mut engine).is_empty());
     assert_eq!(run_to(&mut engine, 60_000), []);
@@ -117,7 +117,12 @@ fn a_name_of_ours_is_answered_for_where_it_belongs() {
     engine.publish(A, NAME.into(), v4());
     engine.publish(A, OTHER.into(), v6());
     assert_eq!(sent(&mut engine), [], "nothing is announced");
-    let query = |name, v6, unicast| message::query(name, v6, unicast).unwrap();
+    let query = |name, v6, unicast| {
+        let mut bytes = message::query(name, v6).unwrap();
+        let class = bytes.len() - 2;
+        bytes[class] |= u8::from(unicast) << 7;
+        bytes
+    };
     let multicast = message::answer(NAME, v4().ip).unwrap();
     let (peer, legacy) = (at("192.168.1.9:5353"), at("192.168.1.9:4000"));
     let mut ask = |from: SocketAddr, bytes: &[u8], now| {
@@ -151,7 +156,7 @@ fn who_leaves_takes_its_names_and_questions_along() {
     engine.publish(A, NAME.into(), v4());
     engine.publish(B, OTHER.into(), v4());
     engine.ask(A, "0f4712db-ea17-4bcf-a596-105139dfd8bf.local", &[v4()], ms(0));
-    let query = message::query(NAME, false, false).unwrap();
+    let query = message::query(NAME, false).unwrap();
     engine.received(at("192.168.1.9:5353"), &query, ms(0));
     sent(&mut engine);
     engine.leave(A, ms(1));
@@ -199,7 +204,7 @@ fn no_flood_leaves_this_process() {
     assert_eq!(answers(&mut engine).len(), MAX_QUERIES);
     // A flood of questions is answered no faster.
     engine.publish(A, NAME.into(), v4());
-    let query = message::query(NAME, false, false).unwrap();
+    let query = message::query(NAME, false).unwrap();
     let before = engine.out.len();
     for n in 0..1_000 {
         engine.received(at(&format!("192.168.1.9:{}", 10_000 + n)), &query, ms(60_000));
