@@ -32,7 +32,8 @@ fn idle_runtime() -> Runtime {
 
 fn path() -> SendPath {
     let socket = Socket::bind(Ipv4Addr::LOCALHOST.into(), 0, &BindOptions::default()).unwrap();
-    SendPath { to: socket.local(), socket: Arc::new(socket), max_payload: 1_200 }
+    let traffic = Arc::default();
+    SendPath { to: socket.local(), socket: Arc::new(socket), max_payload: 1_200, traffic }
 }
 
 #[test]
