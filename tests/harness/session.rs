@@ -36,6 +36,8 @@ pub(crate) struct Session {
     forwarding: bool,
     /// Per side, whether they are held until all of a generation's are there.
     complete: [bool; 2],
+    /// Per side, whether the other one learns of none of its candidates.
+    withheld: [bool; 2],
     /// Both were told to close, so that their end is no fault.
     closing: bool,
     transcript: Vec<String>,
@@ -84,6 +86,7 @@ impl Session {
             deadline,
             forwarding: false,
             complete: [false; 2],
+            withheld: [false; 2],
             closing: false,
             transcript: Vec::new(),
         }
@@ -93,6 +96,11 @@ impl Session {
     /// where its flag is set. In force for every generation.
     pub(crate) fn pass_complete_lists(&mut self, complete: [bool; 2]) {
         self.complete = complete;
+    }
+
+    /// Keeps a side's candidates, and their end, from the other one.
+    pub(crate) fn withhold_candidates(&mut self, side: usize) {
+        self.withheld[side] = true;
     }
 
     /// Gives the test more time than [`TEST_LIMIT`].
@@ -218,7 +226,8 @@ impl Session {
         let Ok(object) = serde_json::from_str::<Value>(&line) else {
             self.fail(&format!("{} printed no JSON: {line}", self.sides[from].name));
         };
-        if self.sides[from].note(at, object) {
+        let withheld = self.withheld[from] && object["type"] != "credentials";
+        if self.sides[from].note(at, object) && !withheld {
             self.sides[from].held.push(line);
             self.pass(from);
         }

@@ -48,6 +48,23 @@ fn chromium_controls_and_names_its_addresses() {
     each_exchange(test, [Chromium, Floe], &[Exchange::FullTrickle], true);
 }
 
+/// Nobody tells it of a candidate, so that only this agent can begin. For
+/// that it has to resolve the names.
+#[test]
+fn chromium_is_found_by_its_names() {
+    let agents = [Floe, Chromium];
+    let Some(hosts) = two_hosts("chromium::chromium_is_found_by_its_names", agents) else { return };
+    let options = Options { mdns: true, ..Options::default() };
+    let mut session = start(agents, &options, hosts.each_ref().map(Some));
+    session.extend(EXTRA);
+    session.withhold_candidates(0);
+    session.until_connected();
+    session.until("completed", |[floe, _]| floe.since("completed").is_some());
+    assert!(session.sides[1].candidates.iter().all(|line| is_named(line)));
+    until_same_pair(&mut session);
+    session.close();
+}
+
 #[test]
 fn chromium_is_controlled_and_both_restart() {
     both_restart("chromium::chromium_is_controlled_and_both_restart", [Floe, Chromium]);
