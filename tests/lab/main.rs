@@ -75,6 +75,39 @@ fn a_datagram_larger_than_the_link() {
     session.close();
 }
 
+/// The kernel takes one side's address away and gives it another. It restarts
+/// by itself, and the application above sees no more than `disconnected`.
+#[test]
+fn a_machine_that_moves_stays_connected() {
+    if !ready("a_machine_that_moves_stays_connected") {
+        return;
+    }
+    let lab = Lab::new(&PORT_RESTRICTED);
+    for moving in [0, 1] {
+        let mut session = start(&lab, Implementation::Floe, STUN);
+        session.until_gathered();
+        session.forward();
+        session.until_completed();
+        session.exchange(1, &[b"before".to_vec()]);
+        let seen = session.sides.each_ref().map(|side| side.states.len());
+        lab.move_host(moving, 7);
+        session.until("completed again", |sides| {
+            sides.iter().all(|side| side.times("completed") == 2 && side.ufrags.len() == 2)
+        });
+        session.exchange(1, &[b"after".to_vec()]);
+        for (side, seen) in session.sides.iter().zip(seen) {
+            let states: Vec<&str> = side.states[seen..].iter().map(|(_, s)| s.as_str()).collect();
+            let calm = |state: &&str| ["disconnected", "connected", "completed"].contains(state);
+            assert!(states.iter().all(calm), "{states:?}");
+        }
+        let address = format!(" 10.{}.0.7 ", moving + 1);
+        let moved = session.sides[moving].candidates.iter().any(|line| line.contains(&address));
+        assert!(moved, "{:?}", session.sides[moving].candidates);
+        session.close();
+        lab.move_host(moving, 2);
+    }
+}
+
 /// The adapter of the feature `quinn`; 40 ms apart.
 #[cfg(feature = "quinn")]
 #[test]

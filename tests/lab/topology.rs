@@ -57,8 +57,7 @@ impl Lab {
         }
         for ((host, nat), number) in hosts.iter().zip(&nats).zip(1..) {
             host.connect("eth0", nat, "lan");
-            host.ip(&format!("address add 10.{number}.0.2/24 dev eth0"));
-            host.ip(&format!("route add default via 10.{number}.0.1"));
+            settle(host, number, 2);
             nat.ip(&format!("address add 10.{number}.0.1/24 dev lan"));
         }
         let public: [(&Namespace, &str, &'static str, u8); 3] = [
@@ -91,6 +90,19 @@ impl Lab {
             _nats: nats,
         }
     }
+
+    /// Takes a host's address away, and gives it 10.N.0.`last`.
+    pub(crate) fn move_host(&self, host: usize, last: u8) {
+        let (host, number) = (&self.hosts[host], host + 1);
+        host.ip("address flush dev eth0");
+        settle(host, number, last);
+    }
+}
+
+/// Gives a host its address and its way out.
+fn settle(host: &Namespace, number: usize, last: u8) {
+    host.ip(&format!("address add 10.{number}.0.{last}/24 dev eth0"));
+    host.ip(&format!("route add default via 10.{number}.0.1"));
 }
 
 /// Addresses an interface on the wire and makes its neighbours known, so that
