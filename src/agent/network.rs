@@ -20,6 +20,15 @@ pub(super) fn place(ranked: &Ranked) -> Place {
     (ip, if net::is_link_local_v6(ip) { ranked.address.index } else { 0 })
 }
 
+/// Whether an address reaches beyond its link. Others come and go with every
+/// container and tunnel, and are not worth a restart by themselves.
+fn reaches_further(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(_) => !net::is_link_local_v6(ip),
+    }
+}
+
 impl Core {
     /// The addresses differ from those known before: what is gone is given
     /// up, and what is new is used.
@@ -77,7 +86,7 @@ impl Core {
                     self.use_address(id, list, component, ranked, now);
                 }
             }
-        } else if lost || !new.is_empty() {
+        } else if lost || new.iter().any(|ranked| reaches_further(ranked.address.ip)) {
             self.recover(id, now);
         }
         if lost && let Ok(stream) = self.stream_mut(id) {

@@ -117,6 +117,18 @@ fn the_same_addresses_again_change_nothing() {
     assert_eq!(states(&pair, 0, pair.now()), []);
 }
 
+/// Containers and tunnels bring link-local addresses that lead nowhere.
+#[test]
+fn an_address_of_a_link_alone_is_no_reason_to_restart() {
+    let mut pair = completed(Options::default());
+    for link in ["fe80::1", "169.254.7.7"] {
+        pair.move_to(0, vec![host(1, 1), link.parse().unwrap()]);
+        pair.move_to(0, vec![host(1, 1)]);
+    }
+    assert_eq!(restarts(&pair, 0), 0);
+    data_flows(&mut pair);
+}
+
 #[test]
 fn candidates_are_trickled_where_both_sides_list_continual() {
     for side in 0..2 {
