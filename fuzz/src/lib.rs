@@ -2,6 +2,7 @@
 //! stable: `fuzz_targets/` only calls them, and `tests/replay.rs` runs them
 //! over the corpora in every `cargo test`.
 
+pub mod agent_life;
 pub mod agent_pair;
 pub mod candidate_sdp;
 pub mod sdp_attributes;

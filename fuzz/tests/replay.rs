@@ -10,6 +10,7 @@ type Body = fn(&[u8]);
 
 /// The targets by name, which is that of the corpus too.
 const TARGETS: &[(&str, Body)] = &[
+    ("agent_life", floe_fuzz::agent_life::run),
     ("agent_pair", floe_fuzz::agent_pair::run),
     ("candidate_sdp", floe_fuzz::candidate_sdp::run),
     ("sdp_attributes", floe_fuzz::sdp_attributes::run),

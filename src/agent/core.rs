@@ -349,7 +349,7 @@ impl Core {
         let session = &mut self.stream_mut(stream)?.current;
         session.remote_done = true;
         let list = session.list;
-        self.finish_remote(stream, list);
+        self.finish_remote(stream, list, now);
         self.advance(now);
         Ok(())
     }

@@ -150,7 +150,7 @@ impl Core {
         }
         for (stream, list) in unresolved {
             self.drop_now(DropReason::Name, None, now);
-            self.let_go(stream, list);
+            self.let_go(stream, list, now);
         }
     }
 
@@ -227,23 +227,25 @@ impl Core {
             }
         }
         // Only now: the list's components are settled by all of them.
-        ready.iter().for_each(|held| self.let_go(held.stream, held.list));
+        ready.iter().for_each(|held| self.let_go(held.stream, held.list, now));
     }
 
     /// A candidate of the stream waits no more.
-    fn let_go(&mut self, stream: StreamId, list: u16) {
+    fn let_go(&mut self, stream: StreamId, list: u16, now: Time) {
         let waits = self.held.iter().any(|held| held.list == list);
         self.checks.hold_remote(list, waits);
-        self.finish_remote(stream, list);
+        self.finish_remote(stream, list, now);
     }
 
     /// Once the peer signals no more candidates for a stream's session, and
     /// none waits any more, the check list is told.
-    pub(super) fn finish_remote(&mut self, stream: StreamId, list: u16) {
+    pub(super) fn finish_remote(&mut self, stream: StreamId, list: u16, now: Time) {
         let session = self.stream(stream).and_then(|stream| stream.session(list));
         let done = session.is_some_and(|session| session.remote_done);
         if done && !self.held.iter().any(|held| held.list == list) {
             self.checks.remote_candidates_done(list);
+            // The peer may have fewer components.
+            self.update_paths(stream, now);
         }
     }
 }

@@ -141,6 +141,8 @@ impl Core {
             let previous = self.stream_mut(id).ok().and_then(|stream| stream.previous.take());
             if let Some(previous) = previous {
                 self.drop_session(previous.list, now);
+                // The current session may have fewer components.
+                self.update_paths(id, now);
             }
             self.close_unused(id, list, now);
         }
