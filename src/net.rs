@@ -2,6 +2,7 @@
 //! and the canonical form in which addresses are compared.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 /// The transport protocol of a candidate (RFC 8839 §5.1, RFC 6544 §4.5).
@@ -75,6 +76,44 @@ pub fn is_link_local_v6(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }
 
+/// The words for what the system says of a path or an address: they stay
+/// the same in every version, whatever the standard library's own are.
+const ERROR_WORDS: [(ErrorKind, &str); 17] = [
+    (ErrorKind::AddrInUse, "address-in-use"),
+    (ErrorKind::AddrNotAvailable, "address-not-available"),
+    (ErrorKind::BrokenPipe, "broken-pipe"),
+    (ErrorKind::ConnectionAborted, "connection-aborted"),
+    (ErrorKind::ConnectionRefused, "connection-refused"),
+    (ErrorKind::ConnectionReset, "connection-reset"),
+    (ErrorKind::HostUnreachable, "host-unreachable"),
+    (ErrorKind::Interrupted, "interrupted"),
+    (ErrorKind::InvalidInput, "invalid-input"),
+    (ErrorKind::NetworkDown, "network-down"),
+    (ErrorKind::NetworkUnreachable, "network-unreachable"),
+    (ErrorKind::NotConnected, "not-connected"),
+    (ErrorKind::OutOfMemory, "out-of-memory"),
+    (ErrorKind::PermissionDenied, "permission-denied"),
+    (ErrorKind::TimedOut, "timed-out"),
+    (ErrorKind::Unsupported, "unsupported"),
+    (ErrorKind::Other, "other"),
+];
+
+/// The word for an error of the system; `other` where there is no better one.
+pub fn error_word(kind: ErrorKind) -> &'static str {
+    ERROR_WORDS.iter().find(|(k, _)| *k == kind).map_or("other", |(_, word)| word)
+}
+
+/// The error itself if it has a word, else [`ErrorKind::Other`]: what a log
+/// says of it.
+pub fn error_with_word(kind: ErrorKind) -> ErrorKind {
+    error_of_word(error_word(kind)).unwrap_or(ErrorKind::Other)
+}
+
+/// The error that [`error_word`] has this word for.
+pub fn error_of_word(word: &str) -> Option<ErrorKind> {
+    ERROR_WORDS.iter().find(|(_, w)| *w == word).map(|(kind, _)| *kind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +132,14 @@ mod tests {
         assert_eq!(in_scope(addr("[fe80::1]:5"), 3), addr("[fe80::1%3]:5"));
         assert_eq!(in_scope(addr("[2001:db8::1]:5"), 3), addr("[2001:db8::1]:5"));
         assert_eq!(in_scope(addr("10.0.0.1:5"), 3), addr("10.0.0.1:5"));
+    }
+
+    #[test]
+    fn the_words_of_errors_are_unique() {
+        for (kind, word) in ERROR_WORDS {
+            assert_eq!((error_word(kind), error_of_word(word)), (word, Some(kind)));
+        }
+        assert_eq!(error_word(ErrorKind::UnexpectedEof), "other");
+        assert_eq!(error_of_word("no-such-word"), None);
     }
 }

@@ -1,10 +1,11 @@
 //! The core's time, deadlines that say what they are for, and the pacer that
 //! agents share.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A moment, as a duration since an epoch that the driver chose (in a process
@@ -118,6 +119,16 @@ pub enum Reason {
 pub struct Pacer {
     next: Arc<AtomicU64>,
     spacing: u64,
+    slots: Option<Arc<Mutex<Slots>>>,
+}
+
+/// The slots that one agent was given.
+#[derive(Debug, Default)]
+struct Slots {
+    /// What is given next, in a replay.
+    expected: VecDeque<Time>,
+    /// What was given and not taken note of yet.
+    given: Vec<Time>,
 }
 
 impl Pacer {
@@ -132,11 +143,41 @@ impl Pacer {
     /// A pacer with a spacing of the caller's. Below 5 ms it deviates from
     /// RFC 8445 §14.2; a server with many agents may want that.
     pub fn with_spacing(spacing: Duration) -> Self {
-        Self { next: Arc::new(AtomicU64::new(0)), spacing: nanos(spacing) }
+        Self { next: Arc::new(AtomicU64::new(0)), spacing: nanos(spacing), slots: None }
+    }
+
+    /// A handle on the same pacer that keeps the slots that it, and no other
+    /// handle, gives, until [`Pacer::take_slots`]: which ones an agent gets
+    /// depends on all others, and is an input of its core.
+    pub fn keeping_slots(&self) -> Self {
+        Self { slots: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// The slots that were given since the last call.
+    pub fn take_slots(&self) -> Vec<Time> {
+        self.with_slots(|slots| std::mem::take(&mut slots.given)).unwrap_or_default()
+    }
+
+    /// The next slots are these, as [`Pacer::take_slots`] once returned them,
+    /// and none that were expected before; for a handle that keeps slots.
+    pub fn expect_slots(&self, expected: impl IntoIterator<Item = Time>) {
+        self.with_slots(|slots| slots.expected = expected.into_iter().collect());
+    }
+
+    fn with_slots<R>(&self, look: impl FnOnce(&mut Slots) -> R) -> Option<R> {
+        let slots = self.slots.as_ref()?;
+        Some(look(&mut slots.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Takes the first free slot at or after `earliest`.
     pub fn reserve(&self, earliest: Time) -> Time {
+        let expected = self.with_slots(|slots| slots.expected.pop_front()).flatten();
+        let slot = expected.unwrap_or_else(|| self.first_free(earliest));
+        self.with_slots(|slots| slots.given.push(slot));
+        slot
+    }
+
+    fn first_free(&self, earliest: Time) -> Time {
         let mut next = self.next.load(Ordering::Relaxed);
         loop {
             let slot = next.max(earliest.0);
@@ -168,6 +209,21 @@ mod tests {
         assert_eq!(other.reserve(Time::from_millis(10)), Time::from_millis(15));
         assert_eq!(pacer.reserve(Time::ZERO), Time::from_millis(20));
         assert_eq!(pacer.reserve(Time::from_millis(100)), Time::from_millis(100));
+    }
+
+    #[test]
+    fn slots_that_were_kept_are_given_again() {
+        let shared = Pacer::new();
+        let kept = shared.keeping_slots();
+        let ask = |pacer: &Pacer| [10, 20, 20].map(|at| pacer.reserve(Time::from_millis(at)));
+        shared.reserve(Time::from_millis(8));
+        let given = ask(&kept);
+        assert_eq!(kept.take_slots(), given);
+        assert_eq!((kept.take_slots(), shared.take_slots()), (vec![], vec![]));
+        let replayed = Pacer::new().keeping_slots();
+        replayed.expect_slots(given);
+        assert_eq!(ask(&replayed), given);
+        assert_eq!(given[0], Time::from_millis(13), "the other agent's slot comes first");
     }
 
     #[test]

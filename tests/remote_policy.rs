@@ -47,8 +47,7 @@ fn at(text: &str) -> SocketAddr {
 
 #[test]
 fn a_refused_candidate_says_why_and_gets_no_packet() {
-    let mut pair =
-        Pair::new(Options { configure: |_, config| config.log = true, ..Options::default() });
+    let mut pair = Pair::new(Options::default());
     let now = pair.now();
     for (n, (address, refusal)) in REFUSED.into_iter().enumerate() {
         let result = pair.core_mut(0).add_remote_candidate(STREAM, &candidate(n, address), now);
@@ -62,8 +61,7 @@ fn a_refused_candidate_says_why_and_gets_no_packet() {
     for (address, _) in REFUSED {
         assert!(pair.trace().iter().all(|sent| sent.to != at(address)), "{address}");
     }
-    let records: Vec<_> = std::iter::from_fn(|| pair.core_mut(0).poll_log()).collect();
-    let logged = records.iter().filter_map(|record| match record.what {
+    let logged = pair.records(0).iter().filter_map(|record| match record.what {
         Happened::AddressRefused { address, refusal } => Some((address, refusal)),
         _ => None,
     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, State,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, RemoteParameters, SocketOp, State,
 };
 use floe::check::{PairState, Role};
 use floe::rng::Seed;
@@ -35,6 +35,7 @@ pub fn run(data: &[u8]) {
         }
     }
     world.close();
+    world.replay_logs();
 }
 
 fn byte(input: &mut Unstructured<'_>) -> u8 {
@@ -52,6 +53,7 @@ struct Agent {
     core: Core,
     sockets: BTreeMap<BaseId, SocketAddr>,
     candidates: Vec<floe::candidate::Candidate>,
+    records: Vec<LogRecord>,
 }
 
 struct World {
@@ -68,13 +70,14 @@ impl World {
         let agents = [0, 1].map(|side: usize| {
             let role =
                 if choice & 1 == 0 { roles[side] } else { roles[usize::from(choice >> 1 & 1)] };
-            let mut core =
-                Core::new(Config::new(role), &Seed::from_number(side as u64), Pacer::new());
+            let mut config = Config::new(role);
+            config.log = true;
+            let mut core = Core::new(config, &Seed::from_number(side as u64), Pacer::new());
             let components = 1 + u16::from(choice >> 2 & 1);
             core.add_stream(components).expect("1 or 2 components");
             let addresses = [1, 2].map(|n| local_address([10, 0, side as u8, n].into()));
             core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
-            Agent { core, sockets: BTreeMap::new(), candidates: Vec::new() }
+            Agent { core, sockets: BTreeMap::new(), candidates: Vec::new(), records: Vec::new() }
         });
         let (wire, seen) = (BTreeMap::new(), Vec::new());
         let mut world = World { agents, now: Time::ZERO, wire, number: 0, seen };
@@ -199,6 +202,7 @@ impl World {
                 _ => {}
             }
         }
+        agent.records.extend(std::iter::from_fn(|| agent.core.poll_log()));
         let next = agent.core.poll_timeout();
         assert!(next.is_none_or(|(t, _)| t > self.now), "at {} the timeout is {next:?}", self.now);
         let pairs = agent.core.streams().flat_map(|stream| agent.core.pairs(stream));
@@ -309,6 +313,18 @@ impl World {
             assert_eq!(agent.core.poll_timeout(), None, "a timer is left");
             assert!(agent.core.poll_transmit(&mut Vec::new()).is_none(), "sent after close");
             assert_eq!(agent.core.state(), State::Closed);
+            agent.records.extend(std::iter::from_fn(|| agent.core.poll_log()));
+        }
+    }
+
+    /// What each agent did comes out of its log once more.
+    fn replay_logs(self) {
+        for agent in self.agents {
+            let count = agent.records.len() as u64;
+            match floe::agent::replay::replay(agent.records) {
+                Ok(replayed) => assert_eq!(replayed.records, count),
+                Err(error) => panic!("{error}"),
+            }
         }
     }
 }

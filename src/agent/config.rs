@@ -11,6 +11,7 @@ use crate::check::{NominationPolicy, Role};
 
 /// A STUN server to learn server-reflexive candidates from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StunServer {
     /// The URI as the user wrote it, for events.
     pub uri: Box<str>,

@@ -21,7 +21,7 @@ use crate::agent::{
 use crate::candidate::{Candidate, Foundations, Kind};
 use crate::check::{Checks, Limits, PairId, PeerRequest, Role};
 use crate::net;
-use crate::rng::{Rng, Seed};
+use crate::rng::Rng;
 use crate::timer::{Pacer, Reason, Time};
 
 /// Streams of an agent.
@@ -70,10 +70,13 @@ pub struct Core {
 }
 
 impl Core {
-    /// An agent without streams. `seed` is a secret, `pacer` the one that all
-    /// agents of the process share.
-    pub fn new(config: Config, seed: &Seed, pacer: Pacer) -> Self {
-        let mut rng = Rng::new(seed);
+    /// [`Core::new`] with a random source.
+    pub(super) fn with_rng(config: Config, mut rng: Rng, pacer: Pacer) -> Self {
+        let mut pacer = pacer;
+        if config.log {
+            rng.keep_draws();
+            pacer = pacer.keeping_slots();
+        }
         let limits = Limits {
             pairs: config.max_pairs,
             remotes: config.max_remote_candidates.min(16_384),
@@ -84,7 +87,7 @@ impl Core {
         if config.lite {
             checks.set_lite();
         }
-        Core {
+        let mut core = Core {
             gather_pace: GatherPace::default(),
             kept: Vec::new(),
             held: Vec::new(),
@@ -107,17 +110,12 @@ impl Core {
             drops: DropCounts::default(),
             reported: Reported::default(),
             selections: Selections::default(),
-        }
+        };
+        core.record_creation();
+        core
     }
 
-    /// Adds a stream with components 1 to `components` and makes its
-    /// credentials. One that comes after gathering has begun gathers for
-    /// itself.
-    ///
-    /// # Errors
-    /// [`CommandError::Components`] outside 1..=256,
-    /// [`CommandError::TooManyStreams`], [`CommandError::Closed`].
-    pub fn add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
+    pub(super) fn do_add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
         self.must_be_open()?;
         if !matches!(components, 1..=256) {
             return Err(CommandError::Components(components));
@@ -161,14 +159,7 @@ impl Core {
         options
     }
 
-    /// Nominates a valid pair, by the application's choice: before a pair of
-    /// its component is selected, or, where both sides list the option
-    /// `renomination`, at any time. [`Event::Selected`] tells when the peer has
-    /// answered.
-    ///
-    /// # Errors
-    /// [`CommandError::NotNominated`], [`CommandError::Closed`].
-    pub fn nominate(&mut self, pair: PairId, now: Time) -> Result<(), CommandError> {
+    pub(super) fn do_nominate(&mut self, pair: PairId, now: Time) -> Result<(), CommandError> {
         self.must_be_open()?;
         self.checks.nominate(pair).map_err(CommandError::NotNominated)?;
         self.advance(now);
@@ -195,17 +186,7 @@ impl Core {
         &self.drops
     }
 
-    /// The peer's parameters: checks of the stream start. The same ones again
-    /// change nothing, nor do those of the session before a restart. Others
-    /// mean that the peer restarts ICE: so do we, and [`Event::Restarted`] has
-    /// the credentials to answer with (RFC 8839 §4.4.1.1.1). What answers
-    /// credentials that we have no more changes nothing either.
-    ///
-    /// # Errors
-    /// The session is as it was: [`CommandError::UnknownStream`],
-    /// [`CommandError::Credentials`] out of the grammar of RFC 8839 §5.4,
-    /// [`CommandError::HalfRestart`], [`CommandError::Closed`].
-    pub fn set_remote_parameters(
+    pub(super) fn do_set_remote_parameters(
         &mut self,
         stream: StreamId,
         parameters: RemoteParameters,
@@ -299,15 +280,7 @@ impl Core {
         Ok(())
     }
 
-    /// A candidate that the peer signalled. It may come before the peer's
-    /// parameters.
-    ///
-    /// # Errors
-    /// The session is as it was, and what was not taken is counted:
-    /// [`CommandError::Refused`], [`CommandError::RemoteAddress`],
-    /// [`CommandError::Ignored`], [`CommandError::AfterEnd`],
-    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
-    pub fn add_remote_candidate(
+    pub(super) fn do_add_remote_candidate(
         &mut self,
         stream: StreamId,
         candidate: &Candidate,
@@ -336,11 +309,7 @@ impl Core {
         remote.zip(said).is_some_and(|(remote, (_, said))| *said != remote.credentials.ufrag)
     }
 
-    /// The peer signals no more candidates for the stream.
-    ///
-    /// # Errors
-    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
-    pub fn end_of_remote_candidates(
+    pub(super) fn do_end_of_remote_candidates(
         &mut self,
         stream: StreamId,
         now: Time,
@@ -354,8 +323,7 @@ impl Core {
         Ok(())
     }
 
-    /// Closes the agent: sockets are given back, nothing is sent any more.
-    pub fn close(&mut self, now: Time) {
+    pub(super) fn do_close(&mut self, now: Time) {
         if self.state() == State::Closed {
             return;
         }
@@ -373,8 +341,7 @@ impl Core {
         self.report_closed(now);
     }
 
-    /// Something happened.
-    pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+    pub(super) fn do_handle_input(&mut self, now: Time, input: Input<'_>) {
         if self.state() == State::Closed {
             return self.handle_input_when_closed(&input, now);
         }
@@ -389,6 +356,7 @@ impl Core {
             Input::Resolved { server, addresses } => self.resolved(server, addresses),
             Input::NameResolved { name, addresses } => self.name_resolved(name, addresses, now),
             Input::SendError { base, to, kind } => {
+                let kind = net::error_with_word(kind);
                 self.checks.path_error(base.0, net::canonical(to), kind);
                 self.server_error(base, net::canonical(to), kind);
             }
@@ -405,9 +373,7 @@ impl Core {
         }
     }
 
-    /// Does everything that is due at `now`. Afterwards [`Core::poll_timeout`]
-    /// is later than `now`.
-    pub fn handle_timeout(&mut self, now: Time) {
+    pub(super) fn do_handle_timeout(&mut self, now: Time) {
         if self.state() != State::Closed {
             self.advance(now);
         }

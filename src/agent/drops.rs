@@ -6,6 +6,11 @@ use std::fmt;
 /// changes when one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum DropReason {
     /// It breaks a rule of RFC 8489 §5 or §6.
     Malformed,

@@ -9,6 +9,11 @@ use crate::gather::Cause;
 
 /// The state of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum State {
     /// Nothing to check yet.
     New,
@@ -43,6 +48,11 @@ impl fmt::Display for State {
 /// Why a state was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum StateReason {
     /// Checks began.
     ChecksStarted,
@@ -56,7 +66,7 @@ pub enum StateReason {
     ConsentRegained,
     /// Consent was not renewed for 30 seconds.
     ConsentExpired,
-    /// We revoked our consent (RFC 7675 §5.2).
+    /// Consent was revoked, by us or by the peer (RFC 7675 §5.2).
     ConsentRevoked,
     /// Every pair of a check list failed.
     AllPairsFailed,
@@ -98,6 +108,11 @@ impl fmt::Display for StateReason {
 /// Something that the application, or the driver on its behalf, wants to know.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")
+)]
 pub enum Event {
     /// A local candidate to signal to the peer.
     Candidate {
@@ -111,8 +126,10 @@ pub enum Event {
         /// The stream.
         stream: StreamId,
     },
+    // Its credentials are secret: a log has `Happened::Restarted` instead.
     /// ICE was restarted for the stream, by us or by the peer: our credentials
     /// changed and have to be signalled, with the candidates that follow.
+    #[cfg_attr(feature = "serde", serde(skip))]
     Restarted {
         /// The stream.
         stream: StreamId,

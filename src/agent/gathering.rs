@@ -129,9 +129,10 @@ impl Core {
             });
         }
         self.addresses_changed(&addresses, now);
+        let waiting = self.socket_ops.len();
         for (_, list) in &lists {
-            self.ask_resolver(*list);
-            self.ask_for_names(*list);
+            self.ask_resolver(*list, waiting);
+            self.ask_for_names(*list, waiting);
             let bases = addresses.len() * self.checks.components(*list).len();
             self.bases.reserve_exact(bases);
             self.checks.expect_bases(*list, bases);
@@ -150,8 +151,9 @@ impl Core {
     }
 
     /// Gives the servers that are known by address to the session's gatherer,
-    /// and has the names of the others resolved.
-    fn ask_resolver(&mut self, list: u16) {
+    /// and has the names of the others resolved, those excepted that are asked
+    /// for behind the first `waiting` of the operations.
+    fn ask_resolver(&mut self, list: u16, waiting: usize) {
         let Some(session) = session_mut(&mut self.streams, list) else { return };
         session.gathering.awaits_addresses = false;
         let Some(gatherer) = &mut session.gathering.gatherer else { return };
@@ -159,7 +161,7 @@ impl Core {
             let resolve = SocketOp::Resolve { server };
             match entry.address {
                 Some(address) => gatherer.resolved(server, &[address]),
-                None if self.socket_ops.contains(&resolve) => {}
+                None if self.socket_ops.iter().skip(waiting).any(|op| *op == resolve) => {}
                 None => self.socket_ops.push_back(resolve),
             }
         }
@@ -425,11 +427,11 @@ impl Core {
         // (draft-ietf-rtcweb-mdns-ice-candidates §3.1.2.2).
         let is_hidden = mapped == host.address && self.name_of(mapped.ip()).is_some();
         let known = match is_hidden {
-            true => self.checks.knows_image(list, id.0, mapped),
-            false => self.checks.knows_local(list, id.0, mapped),
+            true => self.checks.image_at(list, id.0, mapped),
+            false => self.checks.local_at(list, id.0, mapped),
         };
-        if known {
-            return;
+        if let Some(known) = known {
+            return self.record_redundant_local(list, &host, mapped, known, now);
         }
         let kind = Kind::ServerReflexive;
         let preference = type_preference(kind, Protocol::Udp);

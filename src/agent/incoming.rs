@@ -232,6 +232,7 @@ impl Core {
         let remote = session.and_then(|session| session.remote.as_ref());
         let key = &remote.ok_or(DropReason::UnknownTransaction)?.key;
         if message.verify(key) != Integrity::Valid {
+            self.checks.unauthentic(&id);
             return Err(DropReason::Integrity);
         }
         match (message.class(), message.xor_mapped_address(), message.error()) {

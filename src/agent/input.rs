@@ -7,11 +7,13 @@ use crate::candidate::{ComponentId, LocalAddress};
 
 /// A data stream of an agent, numbered from 0 in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StreamId(pub u16);
 
 /// A base: a socket that the core asked for. Numbers are never reused within
 /// an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BaseId(pub u32);
 
 /// Something that happened.
@@ -84,6 +86,11 @@ pub enum Input<'a> {
 /// Something that only the driver can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "op", rename_all = "kebab-case", rename_all_fields = "kebab-case")
+)]
 pub enum SocketOp {
     /// Bind a UDP socket to `ip`, on a port of the driver's choice; answer
     /// with [`Input::Bound`] or [`Input::BindFailed`].

@@ -146,6 +146,7 @@
 //! ```
 
 mod base;
+mod boundary;
 mod config;
 mod core;
 mod drops;
@@ -156,11 +157,15 @@ mod incoming;
 mod input;
 mod keepalive;
 mod log;
+#[cfg(feature = "serde")]
+mod logfile;
 mod names;
 mod network;
 mod outgoing;
 mod preset;
+mod record;
 mod remote;
+pub mod replay;
 mod report;
 mod restart;
 mod rewrite;
@@ -176,6 +181,12 @@ pub use error::CommandError;
 pub use event::{Event, State, StateReason};
 pub use input::{BaseId, Input, SocketOp, StreamId, Transmit};
 pub use log::{Happened, LogRecord};
+#[cfg(feature = "serde")]
+pub use logfile::{LOG_VERSION, LogFile, LogFileError, LogLine};
+pub use record::{
+    Given, RecordedConfig, RecordedError, RecordedInput, RecordedMessage, RecordedPolicy,
+    RecordedTransaction, RecordedUsername, SentMessage,
+};
 pub use report::PairReport;
 pub use restart::Sockets;
 pub use rewrite::{Rewrite, RewriteMode};

@@ -53,6 +53,7 @@ pub(super) const MAX_UNKNOWN: usize = 8;
 
 impl Core {
     pub(super) fn send(&mut self, outgoing: Outgoing) {
+        self.record_sent(&outgoing);
         if self.outgoing.len() == MAX_WAITING {
             self.drops.add(DropReason::QueueFull);
         } else {

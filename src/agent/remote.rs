@@ -110,15 +110,16 @@ impl Core {
         Ok(())
     }
 
-    /// Our links are known: names that came before are asked for on them.
-    pub(super) fn ask_for_names(&mut self, list: u16) {
-        let waiting = self.held.iter().filter(|h| h.address.is_none() && h.list == list);
-        let names: BTreeSet<Box<str>> = waiting
-            .map(|held| held.candidate.host.to_string().to_ascii_lowercase().into())
-            .collect();
+    /// Our links are known: names that came before are asked for on them,
+    /// those excepted that are asked for behind the first `waiting` of the
+    /// operations.
+    pub(super) fn ask_for_names(&mut self, list: u16, waiting: usize) {
+        let held = self.held.iter().filter(|h| h.address.is_none() && h.list == list);
+        let names: BTreeSet<Box<str>> =
+            held.map(|held| held.candidate.host.to_string().to_ascii_lowercase().into()).collect();
         for name in names {
             let resolve = SocketOp::ResolveName { name };
-            if !self.socket_ops.contains(&resolve) {
+            if !self.socket_ops.iter().skip(waiting).any(|op| *op == resolve) {
                 self.socket_ops.push_back(resolve);
             }
         }
@@ -172,7 +173,10 @@ impl Core {
         match self.checks.add_remote(list, candidate, address) {
             Ok(_) => self.checks.decide_by(list, now + DECISION),
             // Nothing is lost by it (RFC 8838 §11).
-            Err(Refused::Redundant) => return Ok(()),
+            Err(Refused::Redundant) => {
+                self.record_redundant_remote(stream, candidate, address, now);
+                return Ok(());
+            }
             Err(refused) => {
                 self.drop_now(DropReason::Candidate, Some(address), now);
                 return Err(CommandError::Refused(refused));

@@ -44,6 +44,8 @@ pub struct PairReport {
     pub answered: u32,
     /// Checks of the peer received.
     pub received: u32,
+    /// Answers whose integrity was wrong; they were dropped.
+    pub unauthentic: u32,
 }
 
 impl Core {
@@ -72,6 +74,7 @@ impl Core {
             sent: pair.sent,
             answered: pair.answered,
             received: pair.received,
+            unauthentic: pair.unauthentic,
         }
     }
 
@@ -147,7 +150,7 @@ impl Core {
     }
 
     /// The stream whose current or former session has this check list.
-    fn stream_of_list(&self, list: u16) -> Option<StreamId> {
+    pub(super) fn stream_of_list(&self, list: u16) -> Option<StreamId> {
         self.streams.iter().find(|s| s.session(list).is_some()).map(|stream| stream.id)
     }
 
@@ -164,6 +167,17 @@ impl Core {
                     local: self.checks.local(p.stream, p.local).address,
                     remote: self.checks.remote(p.stream, p.remote).address,
                     priority: p.priority,
+                }
+            }
+            Notice::NotFormed { stream: list, local, remote, priority } => {
+                let Some(stream) = self.stream_of_list(list) else { return };
+                let ours = self.checks.local(list, local);
+                Happened::PairNotFormed {
+                    stream,
+                    component: ours.component,
+                    local: ours.address,
+                    remote: self.checks.remote(list, remote).address,
+                    priority,
                 }
             }
             Notice::Lost(pair, reason) => Happened::PairLost { pair, reason },

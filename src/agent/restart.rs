@@ -16,6 +16,11 @@ const FREE_AFTER: Duration = Duration::from_secs(3);
 
 /// What a restart does with the sockets that a stream has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Sockets {
     /// They serve the new session too; addresses that have none get one.
     #[default]
@@ -26,14 +31,7 @@ pub enum Sockets {
 }
 
 impl Core {
-    /// Restarts ICE for a stream: new credentials, which are to be signalled,
-    /// and new candidates. Data goes on over the pairs that carry it until new
-    /// ones are selected. The peer's new parameters and candidates are given
-    /// as before.
-    ///
-    /// # Errors
-    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
-    pub fn restart(
+    pub(super) fn do_restart(
         &mut self,
         stream: StreamId,
         sockets: Sockets,
@@ -159,13 +157,11 @@ impl Core {
         unused.into_iter().for_each(|base| self.close_base(base, now));
     }
 
-    /// Revokes our consent to be sent to (RFC 7675 §5.2): checks of the peer
-    /// are answered with 403 from now on, and nothing is sent to it. Only a
-    /// restart brings the stream back.
-    ///
-    /// # Errors
-    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
-    pub fn revoke_consent(&mut self, stream: StreamId, now: Time) -> Result<(), CommandError> {
+    pub(super) fn do_revoke_consent(
+        &mut self,
+        stream: StreamId,
+        now: Time,
+    ) -> Result<(), CommandError> {
         self.must_be_open()?;
         let entry = self.stream_mut(stream)?;
         entry.revoked = true;
@@ -175,12 +171,11 @@ impl Core {
         Ok(())
     }
 
-    /// Removes a stream: its sockets are given back, and nothing of it is
-    /// sent or received any more. Its number is not used again.
-    ///
-    /// # Errors
-    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
-    pub fn remove_stream(&mut self, stream: StreamId, now: Time) -> Result<(), CommandError> {
+    pub(super) fn do_remove_stream(
+        &mut self,
+        stream: StreamId,
+        now: Time,
+    ) -> Result<(), CommandError> {
         self.must_be_open()?;
         self.stream_mut(stream)?;
         self.settle(stream, now);

@@ -16,6 +16,7 @@ use crate::timer::Time;
 /// Sockets are bound to the local address, and checks leave from there: the
 /// public address is one at which the peer is told to reach them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rewrite {
     /// The address of this machine.
     pub local: IpAddr,
@@ -28,6 +29,11 @@ pub struct Rewrite {
 /// How a rewritten address is signalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum RewriteMode {
     /// As the host candidate: the local address is not signalled. For peers
     /// that never share a network with this machine.

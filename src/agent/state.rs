@@ -115,7 +115,9 @@ impl Core {
             Some(_) if valid => (State::Connected, StateReason::ValidPairs),
             Some(before) if missed(before) => (State::Disconnected, StateReason::ConsentMissed),
             Some(_) => (State::Connected, StateReason::Restarting),
-            None if stream.revoked => (State::Failed, StateReason::ConsentRevoked),
+            None if stream.revoked || components.iter().any(|c| c.revoked) => {
+                (State::Failed, StateReason::ConsentRevoked)
+            }
             None if lost => (State::Failed, StateReason::ConsentExpired),
             None if failed && self.checks.pairs(list).next().is_none() => {
                 (State::Failed, StateReason::NoPairs)

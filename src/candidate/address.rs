@@ -8,6 +8,7 @@ use crate::net::{self, Family};
 
 /// An address of this machine, with what the system says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LocalAddress {
     /// The address.
     pub ip: IpAddr,

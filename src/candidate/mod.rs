@@ -47,14 +47,19 @@ pub use remote_policy::{AddressRefusal, OwnAddress, Prefix, PrefixError, RemoteP
 
 /// The type of a candidate (RFC 8445 §4, §5.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Kind {
     /// An address of an interface of this machine.
+    #[cfg_attr(feature = "serde", serde(rename = "host"))]
     Host,
     /// The address that a NAT gave us, as a STUN server sees it.
+    #[cfg_attr(feature = "serde", serde(rename = "srflx"))]
     ServerReflexive,
     /// The address that a NAT gave us, as the peer sees it.
+    #[cfg_attr(feature = "serde", serde(rename = "prflx"))]
     PeerReflexive,
     /// An address on a TURN server.
+    #[cfg_attr(feature = "serde", serde(rename = "relay"))]
     Relayed,
 }
 

@@ -36,6 +36,11 @@ use crate::net::Protocol;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub struct RemotePolicy {
     /// Networks that are let through. Of all rules that match an address the
     /// one with the longest prefix decides, those of the default included: to
@@ -57,6 +62,11 @@ impl Default for RemotePolicy {
 /// Why a remote address is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum AddressRefusal {
     /// 0.0.0.0/8 or ::, which some systems take for this machine.
     Unspecified,

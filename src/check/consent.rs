@@ -175,7 +175,7 @@ impl Checks {
         // Each round draws a time, sends, or gives up a valid pair.
         while let Some((pair, due)) = self.next_due(now, rng) {
             match due {
-                Due::Expired => self.consent_expired(pair, now),
+                Due::Expired => self.consent_expired(pair, FailReason::ConsentExpired, now),
                 Due::Check(id) => self.send_consent(pair, id),
                 Due::Missed => self.notices.push_back(Notice::ConsentMissed(pair)),
                 Due::Drawn => {}
@@ -221,16 +221,17 @@ impl Checks {
         });
     }
 
-    fn consent_expired(&mut self, pair: PairId, now: Time) {
+    fn consent_expired(&mut self, pair: PairId, reason: FailReason, now: Time) {
         self.set_state(pair, PairState::Failed);
-        self.pair_mut(pair).reason = Some(FailReason::ConsentExpired);
+        self.pair_mut(pair).reason = Some(reason);
         self.pair_mut(pair).flags.nominating = false;
         self.flights.remove_pair(pair);
         self.notices.push_back(Notice::ConsentExpired(pair));
-        self.notices.push_back(Notice::Lost(pair, FailReason::ConsentExpired));
+        self.notices.push_back(Notice::Lost(pair, reason));
         self.invalidate(pair, now);
         if let Some(component) = self.component_of(pair) {
             component.lost |= component.send.is_none();
+            component.revoked |= component.lost && reason == FailReason::ConsentRevoked;
         }
     }
 
@@ -290,7 +291,7 @@ impl Checks {
         }
         let stated = self.consents().find(|c| c.pair == pair).map(|c| c.role);
         match (code, stated) {
-            (FORBIDDEN, _) => self.consent_expired(pair, now),
+            (FORBIDDEN, _) => self.consent_expired(pair, FailReason::ConsentRevoked, now),
             (ROLE_CONFLICT, Some(role)) => self.switch_role(role.other()),
             _ => {}
         }

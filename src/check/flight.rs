@@ -74,9 +74,10 @@ impl Flights {
         self.0.iter().find(|f| f.id == *id)
     }
 
-    /// The flight whose deadline comes first.
+    /// The flight whose deadline comes first. Transaction ids have no part in
+    /// it: a replay has others.
     pub(super) fn next(&mut self) -> Option<&mut Flight> {
-        self.0.iter_mut().min_by_key(|f| (f.deadline, f.first_sent, f.id))
+        self.0.iter_mut().min_by_key(|f| (f.deadline, f.first_sent))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {

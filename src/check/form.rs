@@ -260,17 +260,23 @@ impl Checks {
         let theirs = list.remote(remote);
         let priority = priority_in(self.role, ours.local.priority, theirs.remote.priority);
         if self.listed >= self.limits.pairs {
-            let forced = keep || ours.pairs == 0;
-            if !forced && self.failed == 0 && self.lowest_unstarted() >= Some(priority) {
-                return;
-            }
-            let Some(victim) = self.victim(forced, ours.pairs == 0, priority) else { return };
-            if !forced && self.pair(victim).priority >= priority {
-                return;
-            }
+            let (forced, bare) = (keep || ours.pairs == 0, ours.pairs == 0);
+            let Some(victim) = self.victim_for(forced, bare, priority) else {
+                let notice = Notice::NotFormed { stream, local, remote, priority };
+                return self.notices.push_back(notice);
+            };
             self.evict(victim);
         }
         self.insert_pair(stream, local, remote, priority, keep);
+    }
+
+    /// The pair that makes room for one of `priority`, if one does.
+    fn victim_for(&self, forced: bool, bare: bool, priority: u64) -> Option<PairId> {
+        if !forced && self.failed == 0 && self.lowest_unstarted() >= Some(priority) {
+            return None;
+        }
+        let victim = self.victim(forced, bare, priority)?;
+        (forced || self.pair(victim).priority < priority).then_some(victim)
     }
 
     /// The pair that makes room: the lowest whose base and whose remote both
@@ -388,6 +394,7 @@ impl Checks {
             sent: 0,
             answered: 0,
             received: 0,
+            unauthentic: 0,
             tally: Tally::default(),
             group,
             flags: Flags { ranked, ..Flags::default() },

@@ -29,6 +29,8 @@ pub struct Component {
     pub selected: Option<PairId>,
     /// Consent for the pair that carried data expired, and no other took over.
     pub lost: bool,
+    /// The peer revoked it (RFC 7675 §5.2).
+    pub revoked: bool,
     /// Consent on the pair that carries data.
     pub(super) consent: Option<Box<Consent>>,
     /// Consent on the valid pairs that stand by.
@@ -52,6 +54,7 @@ impl Component {
             send: None,
             selected: None,
             lost: false,
+            revoked: false,
             consent: None,
             standby: Vec::new(),
             selected_at: None,

@@ -1,5 +1,6 @@
 //! When the controlling agent nominates, and what (RFC 8445 §8.1.1).
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub enum Decision {
 }
 
 /// Decides when the best valid pair of a component is nominated.
-pub trait NominationPolicy: fmt::Debug + Send + Sync {
+pub trait NominationPolicy: Any + fmt::Debug + Send + Sync {
     /// `valid` is the component's best valid pair, `since` when its first
     /// pair became valid; `open` are the pairs of the component that may
     /// still succeed.
@@ -265,7 +266,7 @@ impl Checks {
                     self.supersede(id);
                 }
             } else if self.pair(id).state != PairState::Failed && !continual {
-                self.remove(id, FailReason::Superseded);
+                self.remove(id, FailReason::Superseded(pair));
             }
         }
         self.pair_mut(pair).reason = None;

@@ -6,6 +6,11 @@ use crate::stun::TransactionId;
 
 /// Why a check is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum StartKind {
     /// Its turn came (RFC 8445 §6.1.4.2).
     Ordinary,
@@ -45,6 +50,17 @@ pub struct Start {
 pub enum Notice {
     /// A pair was put on a check list.
     Formed(PairId),
+    /// There was no room for a pair (RFC 8445 §6.1.2.5).
+    NotFormed {
+        /// Index of the stream.
+        stream: u16,
+        /// Our candidate.
+        local: LocalId,
+        /// The peer's.
+        remote: RemoteId,
+        /// The priority that was too low.
+        priority: u64,
+    },
     /// A pair was taken off its list, or failed.
     Lost(PairId, FailReason),
     /// A local peer-reflexive candidate was found (RFC 8445 §7.2.5.3.1).

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::candidate::ComponentId;
 use crate::check::{LocalId, RemoteId, Role, Tally};
+use crate::net;
 use crate::timer::Time;
 
 /// A candidate pair of an agent. The number of a pair that had to make room
 /// before it was ever checked is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PairId(pub u32);
 
 /// The state of a pair (RFC 8445 §6.1.2.6).
@@ -49,41 +51,60 @@ impl fmt::Display for PairState {
 pub enum FailReason {
     /// No answer to any transmission (RFC 8445 §7.2.5.2.3).
     NoAnswer,
-    /// No answer, and the system reported this error for the path.
+    /// No answer, and the system reported this error for the path: a send
+    /// that it refused, or an ICMP error.
     Refused(io::ErrorKind),
+    /// No answer that could be believed: answers came whose integrity was
+    /// wrong, as with the password of another session.
+    WrongIntegrity,
     /// The answer came from, or to, another address (§7.2.5.2.1).
     NotSymmetric,
     /// The peer answered with this STUN error code (§7.2.5.2.4).
     ErrorResponse(u16),
-    /// Another pair of the component was selected (§8.1.2).
-    Superseded,
+    /// The peer answered that it has our role, 487 (§7.2.5.1), when the
+    /// component was concluded and there was no reason to ask again.
+    RoleConflict,
+    /// This pair of the component was selected instead (§8.1.2).
+    Superseded(PairId),
     /// Made room for another pair (§6.1.2.5).
     Limit,
     /// Another component of the stream can get no pair (§8.1.2).
     ListFailed,
-    /// The peer stopped consenting (RFC 7675 §5.1).
+    /// Consent was not renewed for 30 seconds (RFC 7675 §5.1): that of the
+    /// peer for this pair, or that for the component's last one.
     ConsentExpired,
     /// ICE was restarted (§9).
     Restarted,
     /// The address that it was sent from is gone.
     AddressGone,
+    /// The peer revoked its consent: it answered with 403 (RFC 7675 §5.2).
+    ConsentRevoked,
 }
 
 impl FailReason {
-    /// The reason in one word, without what it carries.
+    /// The reason in one word, without what it carries. It stays the same in
+    /// every version.
     pub const fn word(self) -> &'static str {
         match self {
             FailReason::NoAnswer => "no-answer",
             FailReason::Refused(_) => "refused",
+            FailReason::WrongIntegrity => "wrong-integrity",
             FailReason::NotSymmetric => "not-symmetric",
             FailReason::ErrorResponse(_) => "error-response",
-            FailReason::Superseded => "superseded",
+            FailReason::RoleConflict => "role-conflict",
+            FailReason::Superseded(_) => "superseded",
             FailReason::Limit => "limit",
             FailReason::ListFailed => "list-failed",
             FailReason::ConsentExpired => "consent-expired",
+            FailReason::ConsentRevoked => "consent-revoked",
             FailReason::Restarted => "restarted",
             FailReason::AddressGone => "address-gone",
         }
+    }
+
+    /// Consent ended: the pair is never checked again (RFC 7675 §5.1).
+    pub(super) fn ends_consent(self) -> bool {
+        matches!(self, FailReason::ConsentExpired | FailReason::ConsentRevoked)
     }
 }
 
@@ -91,8 +112,9 @@ impl fmt::Display for FailReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
         match self {
-            FailReason::Refused(kind) => write!(f, " ({kind})"),
+            FailReason::Refused(kind) => write!(f, " ({})", net::error_word(*kind)),
             FailReason::ErrorResponse(code) => write!(f, " ({code})"),
+            FailReason::Superseded(by) => write!(f, " (by pair {})", by.0),
             _ => Ok(()),
         }
     }
@@ -143,6 +165,8 @@ pub struct Pair {
     pub answered: u32,
     /// Checks of the peer received.
     pub received: u32,
+    /// Answers whose integrity was wrong; they were dropped.
+    pub unauthentic: u32,
     /// For statistics.
     pub tally: Tally,
     pub(super) group: u16,

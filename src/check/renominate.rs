@@ -177,7 +177,9 @@ impl Checks {
 
     /// A valid pair beside the selected one serves no more.
     pub(super) fn supersede(&mut self, pair: PairId) {
-        self.pair_mut(pair).reason = Some(FailReason::Superseded);
+        let selected = self.component_of(pair).and_then(|c| c.selected);
+        let reason = selected.map_or(FailReason::ConsentExpired, FailReason::Superseded);
+        self.pair_mut(pair).reason = Some(reason);
         self.list_of(pair).valid.retain(|p| *p != pair);
         self.unlist_triggered(pair);
         if let Some(component) = self.component_of(pair) {

@@ -134,7 +134,7 @@ impl Checks {
                 .find(|(_, p)| {
                     p.local == local
                         && p.remote == remote
-                        && p.reason == Some(FailReason::Superseded)
+                        && matches!(p.reason, Some(FailReason::Superseded(_)))
                 })
                 .map(|(id, _)| id)
         });
@@ -185,7 +185,8 @@ impl Checks {
         let use_candidate = request.use_candidate
             && self.role == Role::Controlled
             && (!self.list_of(pair).renomination || self.is_newest(pair, request.nomination));
-        let concluded = match self.component_of(pair).and_then(|c| c.selected) {
+        let selected = self.component_of(pair).and_then(|c| c.selected);
+        let concluded = match selected {
             Some(selected) => {
                 // A peer of RFC 5245 may nominate aggressively: the highest
                 // nominated pair is the one that it uses.
@@ -199,11 +200,12 @@ impl Checks {
             None => self.component_of(pair).is_some_and(|c| c.is_concluded()),
         };
         // RFC 7675 §5.1: consent that expired is not asked for again.
-        let expired = self.pair(pair).reason == Some(FailReason::ConsentExpired);
+        let expired = self.pair(pair).reason.is_some_and(FailReason::ends_consent);
         if concluded || expired {
             // Data may come from there; a check of ours would serve nobody.
             if self.pair(pair).is_unstarted() && !self.pair(pair).flags.queued {
-                self.remove(pair, FailReason::Superseded);
+                let reason = selected.map_or(FailReason::ConsentExpired, FailReason::Superseded);
+                self.remove(pair, reason);
             }
             return Ok(());
         }

@@ -2,6 +2,11 @@ use std::fmt;
 
 /// The role of an agent (RFC 8445 §6.1.1): the controlling agent nominates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Role {
     /// Nominates pairs.
     Controlling,

@@ -269,6 +269,7 @@ impl Checks {
 
     fn timed_out(&mut self, pair: PairId, now: Time) {
         let reason = match self.pair(pair).error {
+            _ if self.pair(pair).unauthentic > 0 => FailReason::WrongIntegrity,
             Some(kind) => FailReason::Refused(kind),
             None => FailReason::NoAnswer,
         };

@@ -179,17 +179,22 @@ impl Checks {
     /// Whether a local candidate with this base has this address: another
     /// one like it is redundant (RFC 8445 §5.1.3).
     pub fn knows_local(&self, stream: u16, base: u32, address: SocketAddr) -> bool {
-        let list = self.lists.get(usize::from(stream));
-        list.is_some_and(|list| {
-            list.locals.iter().any(|l| l.local.base == base && l.local.address == address)
-        })
+        self.local_at(stream, base, address).is_some()
     }
 
-    /// [`Checks::knows_local`] for candidates that are an image of this base.
-    pub fn knows_image(&self, stream: u16, base: u32, address: SocketAddr) -> bool {
-        let list = self.lists.get(usize::from(stream));
-        let mut locals = list.into_iter().flat_map(|list| &list.locals);
-        locals.any(|l| !l.pairable && l.local.base == base && l.local.address == address)
+    /// The local candidate with this base and address.
+    pub fn local_at(&self, stream: u16, base: u32, address: SocketAddr) -> Option<LocalId> {
+        let locals = &self.lists.get(usize::from(stream))?.locals;
+        let at = locals.iter().position(|l| l.local.base == base && l.local.address == address)?;
+        u16::try_from(at).ok().map(LocalId)
+    }
+
+    /// [`Checks::local_at`] for candidates that are an image of this base.
+    pub fn image_at(&self, stream: u16, base: u32, address: SocketAddr) -> Option<LocalId> {
+        let is_it = |local: &Local| (local.base, local.address) == (base, address);
+        let locals = &self.lists.get(usize::from(stream))?.locals;
+        let at = locals.iter().position(|l| !l.pairable && is_it(&l.local))?;
+        u16::try_from(at).ok().map(LocalId)
     }
 
     /// The components of a stream.

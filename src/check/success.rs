@@ -82,7 +82,20 @@ impl Checks {
         if !self.is_symmetric(pair, base, from) {
             return self.fail(pair, FailReason::NotSymmetric, now);
         }
-        self.fail(pair, FailReason::ErrorResponse(code), now);
+        let reason = match code {
+            ROLE_CONFLICT => FailReason::RoleConflict,
+            _ => FailReason::ErrorResponse(code),
+        };
+        self.fail(pair, reason, now);
+    }
+
+    /// An answer with the right transaction id came, and its integrity was
+    /// wrong. It is dropped, and remembered as a reason.
+    pub fn unauthentic(&mut self, id: &TransactionId) {
+        if let Some(pair) = self.pair_of(id) {
+            let count = &mut self.pair_mut(pair).unauthentic;
+            *count = count.saturating_add(1);
+        }
     }
 
     /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.

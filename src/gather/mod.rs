@@ -44,6 +44,11 @@ pub enum Handled {
 
 /// In which way a server gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Cause {
     /// Its name has no address, or was not resolved in time.
     Unresolved,

@@ -42,18 +42,28 @@ pub(super) fn write_xored(
     id: &TransactionId,
     value: &mut [u8; MAX_LEN],
 ) -> usize {
+    encode(addr, MAGIC_COOKIE, mask_v6(id), value)
+}
+
+/// Writes the form of MAPPED-ADDRESS; returns how many bytes of `value` it
+/// takes.
+pub(super) fn write_plain(addr: SocketAddr, value: &mut [u8; MAX_LEN]) -> usize {
+    encode(addr, 0, 0, value)
+}
+
+fn encode(addr: SocketAddr, mask: u32, mask_v6: u128, value: &mut [u8; MAX_LEN]) -> usize {
     let addr = canonical(addr);
-    let port = addr.port() ^ (MAGIC_COOKIE >> 16) as u16;
+    let port = addr.port() ^ (mask >> 16) as u16;
     value[2..4].copy_from_slice(&port.to_be_bytes());
     match addr.ip() {
         IpAddr::V4(ip) => {
             value[1] = FAMILY_V4;
-            value[4..8].copy_from_slice(&(ip.to_bits() ^ MAGIC_COOKIE).to_be_bytes());
+            value[4..8].copy_from_slice(&(ip.to_bits() ^ mask).to_be_bytes());
             8
         }
         IpAddr::V6(ip) => {
             value[1] = FAMILY_V6;
-            value[4..20].copy_from_slice(&(ip.to_bits() ^ mask_v6(id)).to_be_bytes());
+            value[4..20].copy_from_slice(&(ip.to_bits() ^ mask_v6).to_be_bytes());
             20
         }
     }

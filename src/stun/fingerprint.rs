@@ -8,6 +8,11 @@ const XOR: u32 = 0x5354_554E;
 
 /// What became of a message's FINGERPRINT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Fingerprint {
     /// The message has none.
     Absent,

@@ -20,6 +20,11 @@ pub(super) const SHA256_LEN: usize = 32;
 
 /// What became of a message's integrity attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Integrity {
     /// It fits the message and the key.
     Valid,

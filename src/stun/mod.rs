@@ -13,6 +13,7 @@ mod fingerprint;
 mod hmac_sha1;
 mod integrity;
 mod message;
+mod parts;
 mod relay;
 mod retransmission;
 mod template;
@@ -26,6 +27,7 @@ pub use demux::{is_stun_with_fingerprint, looks_like_stun};
 pub use fingerprint::Fingerprint;
 pub use integrity::{Algorithm, Integrity, IntegrityKey, PasswordAlgorithm};
 pub use message::{Message, ParseError};
+pub use parts::MessageParts;
 pub use retransmission::Retransmission;
 pub use template::{CheckParameters, CheckTemplate, write_success, write_success_with};
 pub use write::{
@@ -55,6 +57,11 @@ impl fmt::Debug for TransactionId {
 
 /// The class of a message (RFC 8489 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Class {
     /// Wants a response.
     Request,

@@ -69,13 +69,8 @@ pub fn write_error_with(
     out: &mut Vec<u8>,
 ) {
     header(Class::Error, Method::BINDING, id, out);
-    let code = code.clamp(300, 699);
     let end = reason.char_indices().nth(REASON_MAX).map_or(reason.len(), |(end, _)| end);
-    let reason = reason.get(..end).unwrap_or_default();
-    attribute_header(AttributeType::ERROR_CODE, 4 + reason.len(), out);
-    out.extend_from_slice(&[0, 0, (code / 100) as u8, (code % 100) as u8]);
-    out.extend_from_slice(reason.as_bytes());
-    pad(out);
+    error_code(code, reason.get(..end).unwrap_or_default(), out);
     let unknown = unknown.get(..UnknownAttributes::MAX).unwrap_or(unknown);
     if !unknown.is_empty() {
         attribute_header(AttributeType::UNKNOWN_ATTRIBUTES, 2 * unknown.len(), out);
@@ -88,6 +83,15 @@ pub fn write_error_with(
         integrity_with(key, algorithm, out);
     }
     fingerprint(out);
+}
+
+/// Appends ERROR-CODE; `code` is held to 300..=699.
+pub(super) fn error_code(code: u16, reason: &str, out: &mut Vec<u8>) {
+    let code = code.clamp(300, 699);
+    attribute_header(AttributeType::ERROR_CODE, 4 + reason.len(), out);
+    out.extend_from_slice(&[0, 0, (code / 100) as u8, (code % 100) as u8]);
+    out.extend_from_slice(reason.as_bytes());
+    pad(out);
 }
 
 /// Longest reason phrase in characters: "fewer than 128" (RFC 8489 §14.8).
@@ -145,7 +149,7 @@ pub(super) fn fingerprint(out: &mut Vec<u8>) {
 }
 
 /// Sets the length field to what `out` holds and `more` bytes.
-fn set_length(out: &mut [u8], more: usize) {
+pub(super) fn set_length(out: &mut [u8], more: usize) {
     let length = length(out, more);
     out[2..4].copy_from_slice(&length.to_be_bytes());
 }

@@ -4,6 +4,7 @@
 
 mod demo;
 mod help;
+mod log;
 mod probe;
 mod serve;
 mod stdio;

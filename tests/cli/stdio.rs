@@ -13,7 +13,7 @@ use crate::probe::{Probe, ice_probe};
 /// Options that keep an agent on this machine.
 const HERE: [&str; 3] = ["--include-loopback", "--bind", "127.0.0.1"];
 
-fn start(role: &str, options: &[&str]) -> Probe {
+pub(crate) fn start(role: &str, options: &[&str]) -> Probe {
     Probe::start(&[&["stdio", role], &HERE[..], options].concat())
 }
 
@@ -25,7 +25,7 @@ fn lonely(options: &[&str]) -> (Probe, Value) {
 }
 
 /// Carries the lines of `from` to `to`, up to the end of its candidates.
-fn signal(from: &Probe, to: &mut Probe) {
+pub(crate) fn signal(from: &Probe, to: &mut Probe) {
     loop {
         let line = from.line().expect("it prints its candidates");
         to.write(&line);
@@ -52,7 +52,7 @@ fn connected(options: &[&str]) -> [Probe; 2] {
     probes
 }
 
-fn close(mut probes: [Probe; 2]) {
+pub(crate) fn close(mut probes: [Probe; 2]) {
     probes.iter_mut().for_each(|probe| probe.write(r#"{"type":"close"}"#));
     for probe in probes {
         probe.until_state("closed");
@@ -197,7 +197,7 @@ fn bad_lines_are_answered_and_change_nothing() {
 }
 
 /// Reads on until credentials; what was printed before them.
-fn until_credentials(probe: &Probe) -> (Vec<Value>, String) {
+pub(crate) fn until_credentials(probe: &Probe) -> (Vec<Value>, String) {
     let mut before = Vec::new();
     loop {
         let object = probe.object().expect("it goes on");

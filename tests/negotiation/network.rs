@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use floe::agent::replay::{ReplayError, replay};
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, StreamId,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, RemoteParameters, SocketOp,
+    StreamId,
 };
 use floe::check::Role;
 use floe::rng::Seed;
@@ -83,6 +85,7 @@ struct Side {
     /// Names that the agent wants to be resolved, and names of its own.
     asked: Vec<Box<str>>,
     published: Vec<(Box<str>, IpAddr)>,
+    records: Vec<LogRecord>,
 }
 
 /// Datagrams of the application.
@@ -118,6 +121,7 @@ impl Pair {
         let sides = addresses.map(|addresses| {
             let mut config = Config::new(roles[at]);
             configure(at, &mut config);
+            config.log = true;
             let lite = config.lite;
             let seed = Seed::from_number(seed * 2 + at as u64);
             let mut core = Core::new(config, &seed, Pacer::new());
@@ -139,6 +143,7 @@ impl Pair {
                 events: Vec::new(),
                 asked: Vec::new(),
                 published: Vec::new(),
+                records: Vec::new(),
             }
         });
         let wire = BinaryHeap::new();
@@ -170,6 +175,12 @@ impl Pair {
 
     pub fn events(&self, side: usize) -> &[(Time, Event)] {
         &self.sides[side].events
+    }
+
+    /// The event log.
+    #[allow(dead_code)] // The tests of replays read it.
+    pub fn records(&self, side: usize) -> &[LogRecord] {
+        &self.sides[side].records
     }
 
     pub fn now(&self) -> Time {
@@ -344,6 +355,8 @@ impl Pair {
 
     fn drain(&mut self, at: usize) {
         let now = self.now;
+        // What a socket still has to send goes before it is closed.
+        self.send(at);
         let side = &mut self.sides[at];
         while let Some(op) = side.core.poll_socket_op() {
             match op {
@@ -367,13 +380,8 @@ impl Pair {
                 other => panic!("not expected here: {other:?}"),
             }
         }
-        let (mut bytes, mut posts) = (Vec::new(), Vec::new());
-        while let Some(transmit) = side.core.poll_transmit(&mut bytes) {
-            let from = side.sockets[&transmit.base];
-            let to = transmit.to;
-            self.trace.push(Sent { at: now, side: at, from, to, bytes: bytes.clone() });
-            posts.push((from, to, bytes.clone()));
-        }
+        self.send(at);
+        let side = &mut self.sides[at];
         while let Some(event) = side.core.poll_event() {
             match &event {
                 Event::SendPath { path, .. } => side.send_path = *path,
@@ -387,8 +395,15 @@ impl Pair {
             }
             side.events.push((now, event));
         }
-        for (from, to, bytes) in posts {
-            self.post(from, to, bytes);
+        side.records.extend(std::iter::from_fn(|| side.core.poll_log()));
+    }
+
+    fn send(&mut self, at: usize) {
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.sides[at].core.poll_transmit(&mut bytes) {
+            let (from, to) = (self.sides[at].sockets[&transmit.base], transmit.to);
+            self.trace.push(Sent { at: self.now, side: at, from, to, bytes: bytes.clone() });
+            self.post(from, to, bytes.clone());
         }
     }
 
@@ -456,6 +471,25 @@ fn translated(
     match to.ip() == inside {
         true => (from, SocketAddr::new([0, 0, 0, 0].into(), 0)),
         false => (replaced(from, inside, outside), replaced(to, outside, inside)),
+    }
+}
+
+/// Whatever two agents did in a test comes out of their logs once more.
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for Side { core, records, .. } in &mut self.sides {
+            records.extend(std::iter::from_fn(|| core.poll_log()));
+            let count = records.len() as u64;
+            match replay(std::mem::take(records)) {
+                Ok(replayed) => assert_eq!(replayed.records, count),
+                // Policies that a test made up.
+                Err(ReplayError::Policy) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 

@@ -320,7 +320,7 @@ fn revoked_consent_ends_both_sides_and_a_restart_brings_them_back() {
     pair.send_data(0);
     assert_eq!(pair.data(0).sent, sent, "we send nothing");
     pair.run_until(began + Duration::from_secs(7));
-    let told = (State::Failed, StateReason::ConsentExpired);
+    let told = (State::Failed, StateReason::ConsentRevoked);
     assert_eq!(states(&pair, 1, began), [told], "its next check was answered with 403");
     restart(&mut pair, 1, Sockets::Keep);
     pair.signal(0);

@@ -131,7 +131,7 @@ fn a_refusal_ends_consent_at_once() {
     bench.run(Duration::from_secs(8));
     bench.refuse(PEER, 403);
     assert_eq!(bench.checks.components(0)[0].send, None);
-    assert_eq!(bench.pair(PEER).1.reason, Some(FailReason::ConsentExpired));
+    assert_eq!(bench.pair(PEER).1.reason, Some(FailReason::ConsentRevoked));
 }
 
 #[test]

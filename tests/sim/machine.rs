@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, SocketOp, Sockets, State, StateReason,
-    StreamId, Transmit,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, SocketOp, Sockets, State,
+    StateReason, StreamId, Transmit,
 };
 use floe::candidate::{Candidate, ComponentId};
 use floe::check::PairState;
@@ -40,6 +40,8 @@ pub struct Machine {
     pub sockets: BTreeMap<BaseId, Socket>,
     pub monitor: Monitor,
     pub events: Vec<(Time, Event)>,
+    /// The event log.
+    pub records: Vec<LogRecord>,
     /// Datagrams of the application that were delivered to it, and where.
     pub delivered: Vec<(BaseId, StreamId, ComponentId)>,
     /// When checks could start: the peer's parameters were known.
@@ -76,6 +78,7 @@ impl Machine {
             sockets: BTreeMap::new(),
             monitor: Monitor::default(),
             events: Vec::new(),
+            records: Vec::new(),
             delivered: Vec::new(),
             started: None,
             informed: Time::ZERO,
@@ -143,6 +146,7 @@ impl Machine {
         while let Some(record) = self.core.poll_log() {
             formed |= matches!(record.what, floe::agent::Happened::PairFormed { .. });
             self.monitor.logged(&record);
+            self.records.push(record);
         }
         assert_eq!(self.core.lost_log_records(), 0);
         if formed {

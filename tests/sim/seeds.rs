@@ -119,7 +119,7 @@ fn run(world: &mut World) -> Outcome {
                 let (at, reason) = machine.entered(State::Failed).unwrap();
                 let started = machine.started.expect("checks could start");
                 let soonest = match reason {
-                    StateReason::ConsentExpired => Duration::ZERO,
+                    StateReason::ConsentExpired | StateReason::ConsentRevoked => Duration::ZERO,
                     _ => PATIENCE,
                 };
                 assert!(at - started >= soonest, "{reason} after only {:?}", at - started);

@@ -5,13 +5,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use floe::agent::LogRecord;
+use floe::agent::{LOG_VERSION, LogLine, LogRecord};
 use floe::timer::Time;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::jsonl::escape_controls;
-use crate::{record, words};
 
 /// A log file. A write that fails is reported once, and ends the log, not
 /// the session.
@@ -31,7 +30,8 @@ impl EventLog {
         let mut log = EventLog { path: path.to_owned(), file: Some(file), start: None };
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut fields = json!({
-            "version": 1,
+            "version": LOG_VERSION,
+            "replayable": true,
             "program": concat!("ice-probe ", env!("CARGO_PKG_VERSION")),
             "command": command,
             // Seconds since 1970-01-01 UTC.
@@ -40,25 +40,22 @@ impl EventLog {
         if let (Value::Object(fields), Value::Object(header)) = (&mut fields, header) {
             fields.extend(header.clone());
         }
-        log.line(&fields);
+        log.line(&fields.to_string());
         Ok(log)
     }
 
     /// Writes a record of the agent; `name` where there is more than one.
     pub(crate) fn record(&mut self, name: Option<&str>, record: &LogRecord) {
         let start = *self.start.get_or_insert(record.at);
-        let mut fields = record::to_json(record);
-        fields.insert("t".into(), json!(words::millis(record.at - start)));
-        if let Some(name) = name {
-            fields.insert("agent".into(), name.into());
-        }
-        self.line(&Value::Object(fields));
+        let record = LogRecord { at: Time::ZERO + (record.at - start), ..record.clone() };
+        let line = serde_json::to_string(&LogLine { agent: name.map(Box::from), record });
+        self.line(&line.unwrap_or_else(|error| json!({"ev": error.to_string()}).to_string()));
     }
 
-    fn line(&mut self, fields: &Value) {
+    fn line(&mut self, line: &str) {
         let Some(file) = &mut self.file else { return };
         // One write a line: whoever reads along sees whole lines.
-        let line = escape_controls(&fields.to_string()) + "\n";
+        let line = escape_controls(line) + "\n";
         if let Err(error) = file.write_all(line.as_bytes()) {
             anstream::eprintln!("ice-probe: the log {} ends here: {error}", self.path.display());
             self.file = None;

@@ -116,7 +116,7 @@ fn a_403_ends_consent_at_once() {
     let sent = set.run_to(6_000);
     set.refuse(&sent[0].1, 403);
     assert_eq!(set.checks.components(0)[0].send, None);
-    assert_eq!(set.pair(pair).reason, Some(FailReason::ConsentExpired));
+    assert_eq!(set.pair(pair).reason, Some(FailReason::ConsentRevoked));
 }
 
 #[test]

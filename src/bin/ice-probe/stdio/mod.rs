@@ -34,7 +34,7 @@ const MAX_DATAGRAM: usize = 65_535;
 const FINISH: Duration = Duration::from_secs(2);
 
 /// How often the records of the agent are written to the log.
-const LOG_INTERVAL: Duration = Duration::from_millis(200);
+const LOG_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why a session ended.
 enum End {

@@ -93,7 +93,7 @@ pub(crate) fn pairs(stats: &Stats) -> impl Iterator<Item = Value> {
 }
 
 fn pair(pair: &PairReport) -> Value {
-    json!({
+    let mut fields = json!({
         "pair": pair.id.0,
         "component": pair.component.number(),
         "local": pair.local.to_string(),
@@ -106,8 +106,15 @@ fn pair(pair: &PairReport) -> Value {
         "sent": pair.sent,
         "answered": pair.answered,
         "received": pair.received,
-        "reason": pair.reason.map(|reason| reason.to_string()),
-    })
+        "unauthentic": pair.unauthentic,
+        "reason": null,
+    });
+    // The reason's word, and beside it what belongs to it.
+    let reason = pair.reason.and_then(|reason| serde_json::to_value(reason).ok());
+    if let (Value::Object(fields), Some(Value::Object(reason))) = (&mut fields, reason) {
+        fields.extend(reason);
+    }
+    fields
 }
 
 fn pair_details(pair: &CandidatePairStats) -> Map<String, Value> {
@@ -129,7 +136,7 @@ fn pair_details(pair: &CandidatePairStats) -> Map<String, Value> {
         "consentRequestsSent": pair.consent_requests_sent,
         "failReason": pair.fail_reason.map(FailReason::word),
         "failCode": code,
-        "error": pair.error.map(|error| error.to_string()),
+        "error": pair.error.map(floe::net::error_word),
     }))
 }
 

@@ -1,0 +1,172 @@
+//! The settings of an agent as an event log keeps them.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "serde")]
+use super::form;
+use crate::agent::{Config, Rewrite, StunServer};
+use crate::candidate::RemotePolicy;
+use crate::check::{Best, Fast, NominationPolicy, Role};
+
+/// All of [`Config`] that decides behaviour.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // Each is the field of `Config` with its name.
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub struct RecordedConfig {
+    pub role: Role,
+    pub stun_servers: Vec<StunServer>,
+    #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+    pub pacing: Duration,
+    pub max_pairs: usize,
+    pub max_remote_candidates: usize,
+    #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+    pub gather_timeout: Duration,
+    pub lite: bool,
+    /// `None` for a policy that is not one of the crate's: its decisions
+    /// cannot be replayed.
+    pub nomination: Option<RecordedPolicy>,
+    pub renomination: bool,
+    pub continual: bool,
+    pub follow_network: bool,
+    pub include_loopback: bool,
+    pub remote_policy: RemotePolicy,
+    pub resolve_mdns: bool,
+    pub publish_mdns: bool,
+    pub rewrites: Vec<Rewrite>,
+    pub gather_host: bool,
+    pub gather_server_reflexive: bool,
+    pub ipv4: bool,
+    pub ipv6: bool,
+}
+
+/// A nomination policy of the crate, with its settings.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "policy", rename_all = "kebab-case", rename_all_fields = "kebab-case")
+)]
+pub enum RecordedPolicy {
+    /// [`Fast`].
+    Fast {
+        /// [`Fast::stream_patience`].
+        #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+        stream_patience: Duration,
+        /// [`Fast::indirect_patience`].
+        #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+        indirect_patience: Duration,
+    },
+    /// [`Best`].
+    Best {
+        /// [`Best::patience`].
+        #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+        patience: Duration,
+    },
+}
+
+impl RecordedPolicy {
+    fn of(policy: &dyn NominationPolicy) -> Option<Self> {
+        let policy: &dyn Any = policy;
+        if let Some(Fast { stream_patience, indirect_patience }) = policy.downcast_ref() {
+            let (stream_patience, indirect_patience) = (*stream_patience, *indirect_patience);
+            return Some(RecordedPolicy::Fast { stream_patience, indirect_patience });
+        }
+        let Best { patience } = policy.downcast_ref()?;
+        Some(RecordedPolicy::Best { patience: *patience })
+    }
+
+    fn policy(&self) -> Arc<dyn NominationPolicy> {
+        match *self {
+            RecordedPolicy::Fast { stream_patience, indirect_patience } => {
+                Arc::new(Fast { stream_patience, indirect_patience })
+            }
+            RecordedPolicy::Best { patience } => Arc::new(Best { patience }),
+        }
+    }
+}
+
+impl RecordedConfig {
+    pub(in crate::agent) fn of(config: &Config) -> Self {
+        // Whole, so that no setting is forgotten.
+        let Config {
+            role,
+            stun_servers,
+            pacing,
+            max_pairs,
+            max_remote_candidates,
+            gather_timeout,
+            lite,
+            nomination,
+            renomination,
+            continual,
+            follow_network,
+            include_loopback,
+            remote_policy,
+            resolve_mdns,
+            publish_mdns,
+            rewrites,
+            gather_host,
+            gather_server_reflexive,
+            ipv4,
+            ipv6,
+            log: _,
+        } = config;
+        RecordedConfig {
+            role: *role,
+            stun_servers: stun_servers.clone(),
+            pacing: *pacing,
+            max_pairs: *max_pairs,
+            max_remote_candidates: *max_remote_candidates,
+            gather_timeout: *gather_timeout,
+            lite: *lite,
+            nomination: RecordedPolicy::of(&**nomination),
+            renomination: *renomination,
+            continual: *continual,
+            follow_network: *follow_network,
+            include_loopback: *include_loopback,
+            remote_policy: remote_policy.clone(),
+            resolve_mdns: *resolve_mdns,
+            publish_mdns: *publish_mdns,
+            rewrites: rewrites.clone(),
+            gather_host: *gather_host,
+            gather_server_reflexive: *gather_server_reflexive,
+            ipv4: *ipv4,
+            ipv6: *ipv6,
+        }
+    }
+
+    /// The settings, with the log on; `None` where the policy is not known.
+    pub(in crate::agent) fn config(&self) -> Option<Config> {
+        Some(Config {
+            role: self.role,
+            stun_servers: self.stun_servers.clone(),
+            pacing: self.pacing,
+            max_pairs: self.max_pairs,
+            max_remote_candidates: self.max_remote_candidates,
+            gather_timeout: self.gather_timeout,
+            lite: self.lite,
+            nomination: self.nomination.as_ref()?.policy(),
+            renomination: self.renomination,
+            continual: self.continual,
+            follow_network: self.follow_network,
+            include_loopback: self.include_loopback,
+            remote_policy: self.remote_policy.clone(),
+            resolve_mdns: self.resolve_mdns,
+            publish_mdns: self.publish_mdns,
+            rewrites: self.rewrites.clone(),
+            gather_host: self.gather_host,
+            gather_server_reflexive: self.gather_server_reflexive,
+            ipv4: self.ipv4,
+            ipv6: self.ipv6,
+            log: true,
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! The inputs and outputs of the core as an event log keeps them: decoded,
+//! without secrets and without payload, and enough to feed them to another
+//! core ([`super::replay`]).
+//!
+//! Passwords are numbered in the order of their first use, our transaction
+//! ids in that of theirs. Fragments, and ids that others chose, are no secrets.
+
+mod config;
+#[cfg(feature = "serde")]
+mod form;
+mod message;
+mod outputs;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::agent::{BaseId, Core, Input, RemoteParameters, Sockets, StreamId};
+use crate::candidate::{Candidate, LocalAddress};
+use crate::check::PairId;
+use crate::net;
+
+pub use config::{RecordedConfig, RecordedPolicy};
+#[cfg(feature = "serde")]
+pub(super) use form::{maybe_millis, millis_of_time};
+pub(super) use message::Numbers;
+use message::recorded_fragment;
+pub use message::{RecordedError, RecordedMessage, RecordedTransaction, RecordedUsername};
+pub use outputs::SentMessage;
+
+/// A fragment that is longer than this is wrong, whatever follows.
+const MAX_UFRAG: usize = 257;
+
+/// A command or an input of the core, and what else its work depended on.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Given {
+    /// The command or input.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub what: RecordedInput,
+    /// How much later the slots were that the pacer gave, in their order.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "form::all_millis", default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub slots: Vec<Duration>,
+    /// The random numbers that were drawn: tie-breakers, names of candidates,
+    /// and intervals in nanoseconds. What is secret is not among them.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "form::all_hex", default, skip_serializing_if = "Vec::is_empty")
+    )]
+    pub draws: Vec<u64>,
+}
+
+/// A command or an input of the core.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // The fields say what they are.
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(tag = "input", rename_all = "kebab-case", rename_all_fields = "kebab-case")
+)]
+pub enum RecordedInput {
+    /// [`Core::new`]. A log that can be replayed starts with it.
+    Create(Box<RecordedConfig>),
+    /// [`Core::add_stream`].
+    AddStream { components: u16 },
+    /// [`Core::remove_stream`].
+    RemoveStream { stream: StreamId },
+    /// [`Core::restart`].
+    Restart { stream: StreamId, sockets: Sockets },
+    /// [`Core::revoke_consent`].
+    RevokeConsent { stream: StreamId },
+    /// [`Core::nominate`].
+    Nominate { pair: PairId },
+    /// [`Core::set_remote_parameters`].
+    RemoteParameters {
+        stream: StreamId,
+        /// The fragment; its first 257 characters.
+        ufrag: Box<str>,
+        /// The number of the password among those that were given, from 0 on;
+        /// `None` for one out of the grammar of RFC 8839 §5.4.
+        password: Option<u32>,
+        #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+        pacing: Duration,
+        lite: bool,
+        options: Vec<Box<str>>,
+        /// Whose fragment they answer.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        answers: Option<RecordedUsername>,
+    },
+    /// [`Core::add_remote_candidate`].
+    RemoteCandidate { stream: StreamId, candidate: Candidate },
+    /// [`Core::end_of_remote_candidates`].
+    EndOfRemoteCandidates { stream: StreamId },
+    /// [`Core::close`].
+    Close,
+    /// [`Core::handle_timeout`].
+    Timeout,
+    /// [`Input::LocalAddresses`].
+    LocalAddresses { addresses: Vec<LocalAddress> },
+    /// [`Input::Bound`].
+    Bound { base: BaseId, local: SocketAddr },
+    /// [`Input::BindFailed`].
+    BindFailed {
+        base: BaseId,
+        #[cfg_attr(feature = "serde", serde(with = "form::error_kind"))]
+        error: io::ErrorKind,
+        text: Box<str>,
+    },
+    /// [`Input::Resolved`].
+    Resolved { server: usize, addresses: Vec<SocketAddr> },
+    /// [`Input::NameResolved`].
+    NameResolved { name: Box<str>, addresses: Vec<IpAddr> },
+    /// [`Input::SendError`].
+    SendError {
+        base: BaseId,
+        to: SocketAddr,
+        #[cfg_attr(feature = "serde", serde(with = "form::error_kind"))]
+        error: io::ErrorKind,
+    },
+    /// [`Input::Woke`].
+    Woke {
+        #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
+        slept: Duration,
+    },
+    /// [`Input::Datagram`] with a STUN message.
+    Datagram {
+        base: BaseId,
+        from: SocketAddr,
+        #[cfg_attr(feature = "serde", serde(flatten))]
+        message: Box<RecordedMessage>,
+    },
+    /// [`Input::Datagram`] with something else, of this length in bytes.
+    Malformed { base: BaseId, from: SocketAddr, length: usize },
+}
+
+impl Core {
+    /// The input as a log keeps it.
+    pub(super) fn recorded_input(&self, input: &Input<'_>) -> RecordedInput {
+        match *input {
+            Input::Datagram { base, from, bytes } => {
+                let from = net::canonical(from);
+                match self.recorded_message(base, bytes).map(Box::new) {
+                    Some(message) => RecordedInput::Datagram { base, from, message },
+                    None => RecordedInput::Malformed { base, from, length: bytes.len() },
+                }
+            }
+            Input::Woke { slept } => RecordedInput::Woke { slept },
+            Input::LocalAddresses(addresses) => {
+                RecordedInput::LocalAddresses { addresses: addresses.to_vec() }
+            }
+            Input::Bound { base, local } => {
+                RecordedInput::Bound { base, local: net::canonical(local) }
+            }
+            Input::BindFailed { base, error } => RecordedInput::BindFailed {
+                base,
+                error: net::error_with_word(error.kind()),
+                text: error.to_string().into(),
+            },
+            Input::Resolved { server, addresses } => RecordedInput::Resolved {
+                server,
+                addresses: addresses.iter().map(|address| net::canonical(*address)).collect(),
+            },
+            Input::NameResolved { name, addresses } => {
+                RecordedInput::NameResolved { name: name.into(), addresses: addresses.to_vec() }
+            }
+            Input::SendError { base, to, kind } => {
+                let error = net::error_with_word(kind);
+                RecordedInput::SendError { base, to: net::canonical(to), error }
+            }
+        }
+    }
+
+    /// The peer's parameters as a log keeps them.
+    pub(super) fn recorded_parameters(
+        &mut self,
+        stream: StreamId,
+        parameters: &RemoteParameters,
+    ) -> RecordedInput {
+        let RemoteParameters { credentials, pacing, lite, options, answers } = parameters;
+        let stream_entry = self.stream(stream);
+        let answers = answers.as_ref().map(|answers| recorded_fragment(stream_entry, answers));
+        RecordedInput::RemoteParameters {
+            stream,
+            ufrag: credentials.ufrag.chars().take(MAX_UFRAG).collect::<String>().into(),
+            password: self.log.number_password(&credentials.pwd),
+            pacing: *pacing,
+            lite: *lite,
+            options: options.clone(),
+            answers,
+        }
+    }
+}
