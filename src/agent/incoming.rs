@@ -8,7 +8,7 @@ use crate::agent::stream::EarlyCheck;
 use crate::agent::{BaseId, Core, DropReason, Happened, StreamId};
 use crate::check::{ListState, LocalId, PeerRequest, Role};
 use crate::net::{self, Protocol};
-use crate::stun::{Class, Fingerprint, Integrity, Message, Method};
+use crate::stun::{Algorithm, Class, Fingerprint, Integrity, Message, Method};
 use crate::timer::Time;
 
 /// Checks that are kept until the peer's parameters come.
@@ -25,6 +25,8 @@ struct Arrival {
     list: u16,
     local: LocalId,
     from: SocketAddr,
+    /// The answer has the integrity attribute of the check (RFC 8489 §9.1.3).
+    algorithm: Algorithm,
     now: Time,
 }
 
@@ -99,7 +101,7 @@ impl Core {
             self.refuse(message, arrival, 400);
         } else {
             let id = message.transaction_id();
-            let what = What::Success { list: arrival.list };
+            let what = What::Success { list: arrival.list, algorithm: arrival.algorithm };
             self.send(Outgoing { base, to: from, id, what });
         }
         taken
@@ -133,8 +135,9 @@ impl Core {
         let list = session.list;
         let local = self.base(base).and_then(|base| base.local(list));
         let local = local.ok_or(DropReason::UnknownUsername)?;
+        let algorithm = message.integrity_algorithm().ok_or(DropReason::Integrity)?;
         match message.verify(&session.local_key) {
-            Integrity::Valid => Ok(Arrival { base, list, local, from, now }),
+            Integrity::Valid => Ok(Arrival { base, list, local, from, algorithm, now }),
             Integrity::Missing | Integrity::Wrong => Err(DropReason::Integrity),
         }
     }
@@ -192,8 +195,8 @@ impl Core {
     }
 
     fn refuse(&mut self, message: &Message<'_>, arrival: Arrival, code: u16) {
-        let list = arrival.list;
-        let what = What::Error { list, code, unknown: [0; MAX_UNKNOWN], count: 0 };
+        let Arrival { list, algorithm, .. } = arrival;
+        let what = What::Error { list, algorithm, code, unknown: [0; MAX_UNKNOWN], count: 0 };
         let id = message.transaction_id();
         self.send(Outgoing { base: arrival.base, to: arrival.from, id, what });
     }
@@ -205,7 +208,8 @@ impl Core {
             *place = *kind;
             count += 1;
         }
-        let what = What::Error { list: arrival.list, code: 420, unknown, count };
+        let Arrival { list, algorithm, .. } = arrival;
+        let what = What::Error { list, algorithm, code: 420, unknown, count };
         let id = message.transaction_id();
         self.send(Outgoing { base: arrival.base, to: arrival.from, id, what });
     }
@@ -231,7 +235,10 @@ impl Core {
         let session = self.stream(stream).and_then(|stream| stream.session(list));
         let remote = session.and_then(|session| session.remote.as_ref());
         let key = &remote.ok_or(DropReason::UnknownTransaction)?.key;
-        if message.verify(key) != Integrity::Valid {
+        // Our checks have MESSAGE-INTEGRITY, and so do the answers to them:
+        // RFC 8489 §9.1.4.
+        let is_alike = message.integrity_algorithm() == Some(Algorithm::Sha1);
+        if !is_alike || message.verify(key) != Integrity::Valid {
             self.checks.unauthentic(&id);
             return Err(DropReason::Integrity);
         }

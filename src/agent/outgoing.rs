@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::agent::core::next;
 use crate::agent::{BaseId, Core, DropReason, Transmit};
 use crate::check::{Role, Start};
-use crate::stun::{self, CheckParameters, CheckTemplate, TransactionId};
+use crate::stun::{self, Algorithm, CheckParameters, CheckTemplate, TransactionId};
 
 /// Messages that may wait. The driver drains the queue after every input, so
 /// more wait only where it does not.
@@ -27,9 +27,9 @@ pub(super) enum What {
     /// A check of ours, in the session with this check list.
     Check { list: u16, role: Role, tie_breaker: u64, use_candidate: bool, nomination: Option<u32> },
     /// The answer to a check.
-    Success { list: u16 },
+    Success { list: u16, algorithm: Algorithm },
     /// An error answer: code, and up to this many unknown attributes.
-    Error { list: u16, code: u16, unknown: [u16; MAX_UNKNOWN], count: usize },
+    Error { list: u16, algorithm: Algorithm, code: u16, unknown: [u16; MAX_UNKNOWN], count: usize },
     /// A request to a STUN server.
     Server,
     /// One that was written early: what it is made of is gone.
@@ -40,7 +40,7 @@ impl What {
     /// The check list of the session that it belongs to.
     pub(super) fn list(&self) -> Option<u16> {
         match *self {
-            What::Check { list, .. } | What::Success { list } | What::Error { list, .. } => {
+            What::Check { list, .. } | What::Success { list, .. } | What::Error { list, .. } => {
                 Some(list)
             }
             What::Server | What::Written(_) => None,
@@ -142,11 +142,13 @@ impl Core {
                 let key = &session.remote.as_ref()?.key;
                 template.write(id, use_candidate, nomination, key, out);
             }
-            What::Success { list } => stun::write_success(id, to, &session(list)?.local_key, out),
-            What::Error { list, code, unknown, count } => {
+            What::Success { list, algorithm } => {
+                stun::write_success_with(id, to, &session(list)?.local_key, algorithm, out);
+            }
+            What::Error { list, algorithm, code, unknown, count } => {
                 let unknown = unknown.get(..count).unwrap_or_default();
-                let key = Some(&session(list)?.local_key);
-                stun::write_error(id, code, reason(code), unknown, key, out);
+                let key = Some((&session(list)?.local_key, algorithm));
+                stun::write_error_with(id, code, reason(code), unknown, key, out);
             }
             What::Server => stun::write_binding_request(id, out),
         }

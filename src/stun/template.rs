@@ -9,6 +9,9 @@ use super::{
     TransactionId, padded,
 };
 
+/// Longest USERNAME in bytes: "fewer than 509" (RFC 8489 §14.3).
+const USERNAME_MAX: usize = 508;
+
 /// What a [`CheckTemplate`] is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckParameters<'a> {
@@ -37,9 +40,11 @@ impl CheckTemplate {
     /// Writes down what stays.
     ///
     /// # Panics
-    /// If the username does not fit an attribute (64 KiB); fragments have 256
-    /// characters at most (RFC 8839 §5.4).
+    /// If the username has 509 bytes or more (RFC 8489 §14.3). A fragment that
+    /// is sent has 32 characters at most, one that is received 256 (RFC 8839
+    /// §5.4).
     pub fn new(parameters: &CheckParameters<'_>) -> Self {
+        assert!(parameters.username.len() <= USERNAME_MAX, "the username is too long");
         let username = padded(parameters.username.len());
         let mut fixed =
             Vec::with_capacity(HEADER_LEN + 3 * ATTRIBUTE_HEADER_LEN + username + 8 + 4);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use floe::agent::{BaseId, DropReason, State};
 use floe::check::Role;
 use floe::stun::{
-    AttributeType, Class, Fingerprint, Integrity, IntegrityKey, Message, TransactionId,
+    Algorithm, AttributeType, Class, Fingerprint, Integrity, IntegrityKey, Message, TransactionId,
 };
 
 use crate::alone::{Alone, PEER, PeerCheck, STREAM, UFRAG};
@@ -204,24 +204,94 @@ fn a_check_without_priority_is_refused() {
 
 /// Adds MESSAGE-INTEGRITY and FINGERPRINT to a message that has neither.
 fn sign(unsigned: &[u8], password: &str) -> Vec<u8> {
-    use hmac::Mac;
+    sign_with(unsigned, password, Algorithm::Sha1)
+}
+
+/// [`sign`] with the integrity attribute of `algorithm`.
+fn sign_with(unsigned: &[u8], password: &str, algorithm: Algorithm) -> Vec<u8> {
+    let (kind, len) = match algorithm {
+        Algorithm::Sha1 => (AttributeType::MESSAGE_INTEGRITY, 20),
+        Algorithm::Sha256 => (AttributeType::MESSAGE_INTEGRITY_SHA256, 32),
+    };
     let mut bytes = unsigned.to_vec();
     let length = |bytes: &mut Vec<u8>, more: usize| {
         let length = u16::try_from(bytes.len() - 20 + more).expect("a short message");
         bytes[2..4].copy_from_slice(&length.to_be_bytes());
     };
-    length(&mut bytes, 24);
-    let mut mac =
-        hmac::Hmac::<sha1::Sha1>::new_from_slice(password.as_bytes()).expect("any key will do");
-    mac.update(&bytes);
-    bytes.extend_from_slice(&AttributeType::MESSAGE_INTEGRITY.0.to_be_bytes());
-    bytes.extend_from_slice(&[0, 20]);
-    bytes.extend_from_slice(&mac.finalize().into_bytes());
+    length(&mut bytes, 4 + len);
+    let value = match algorithm {
+        Algorithm::Sha1 => hmac::<hmac::Hmac<sha1::Sha1>>(password, &bytes),
+        Algorithm::Sha256 => hmac::<hmac::Hmac<sha2::Sha256>>(password, &bytes),
+    };
+    assert_eq!(value.len(), len);
+    bytes.extend_from_slice(&kind.0.to_be_bytes());
+    bytes.extend_from_slice(&u16::try_from(len).expect("short").to_be_bytes());
+    bytes.extend_from_slice(&value);
     length(&mut bytes, 8);
     let crc = crc32fast::hash(&bytes) ^ 0x5354_554e;
     bytes.extend_from_slice(&[0x80, 0x28, 0, 4]);
     bytes.extend_from_slice(&crc.to_be_bytes());
     bytes
+}
+
+fn hmac<M: hmac::Mac + hmac::digest::KeyInit>(password: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut mac = <M as hmac::Mac>::new_from_slice(password.as_bytes()).expect("any key will do");
+    mac.update(bytes);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// A check as [`Alone::write`] writes it, without integrity and FINGERPRINT.
+fn unsigned(alone: &mut Alone, check: &PeerCheck) -> Vec<u8> {
+    let bytes = alone.write(check);
+    bytes[..bytes.len() - 32].to_vec()
+}
+
+/// RFC 8489 §9.1.3, for success and error responses.
+#[test]
+fn an_answer_has_the_integrity_attribute_of_its_check() {
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha1] {
+        for (controlling, expected) in [(true, None), (false, Some(487))] {
+            let mut alone = Alone::checking(Role::Controlled);
+            let check = PeerCheck { controlling, tie_breaker: u64::MAX, ..alone.peer_check() };
+            let bytes = sign_with(&unsigned(&mut alone, &check), &check.password, algorithm);
+            let sent = alone.sent.len();
+            alone.receive(BaseId(0), PEER, &bytes);
+            let answer = alone.sent[sent..].first().expect("an answer");
+            assert_eq!(code(answer), expected);
+            assert_eq!(answer.message().integrity_algorithm(), Some(algorithm));
+            assert_eq!(answer.message().verify(&our_key(&alone)), Integrity::Valid);
+        }
+    }
+}
+
+/// RFC 8489 §6.3.1.
+#[test]
+fn a_retransmitted_check_leads_to_the_same_state_and_answer() {
+    let mut alone = Alone::checking(Role::Controlled);
+    let check = alone.peer_check();
+    let bytes = alone.write(&check);
+    let id = Message::parse(&bytes).unwrap().transaction_id();
+    let mut answers = Vec::new();
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        let sent = alone.sent.len();
+        alone.receive(BaseId(0), "192.0.2.1:4000", &bytes);
+        alone.run(ms(100));
+        let new = &alone.sent[sent..];
+        answers.extend(new.iter().find(|s| s.message().transaction_id() == id).cloned());
+        let pairs: Vec<_> =
+            alone.core.pairs(STREAM).map(|p| (p.remote.address(), p.state)).collect();
+        states.push(pairs);
+    }
+    assert_eq!(answers.len(), 3);
+    assert!(answers.iter().all(|a| a.bytes == answers[0].bytes), "{answers:?}");
+    assert_eq!(states[0].len(), 2, "the first makes a peer-reflexive candidate");
+    assert!(states.iter().all(|s| *s == states[0]), "{states:?}");
+    // What it triggered is one transaction, sent again on its own schedule.
+    let triggered = alone.checks().into_iter().filter(|c| c.to == address("192.0.2.1:4000"));
+    let mut ids: Vec<_> = triggered.map(|c| c.message().transaction_id()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
 }
 
 #[test]
@@ -282,6 +352,38 @@ fn an_indication_is_a_keepalive_and_changes_nothing() {
     alone.receive(BaseId(0), PEER, &bytes);
     assert_eq!((alone.sent.len(), alone.events.len()), (sent, events));
     assert_eq!(alone.core.drops().iter().count(), 0);
+}
+
+/// RFC 8489 §9.1.3 discards them; an ICE keepalive has no credentials at all,
+/// so that none of what an indication says is acted on.
+#[test]
+fn an_indication_is_discarded_whatever_credentials_it_has() {
+    let mut alone = Alone::checking(Role::Controlled);
+    let pwd = alone.peer_check().password;
+    let wrong = "another password";
+    let unknown = Some("nobody:knows");
+    for (username, password) in
+        [(None, None), (None, Some(&*pwd)), (unknown, Some(&*pwd)), (None, Some(wrong))]
+    {
+        let check = PeerCheck { use_candidate: true, ..alone.peer_check() };
+        let username = username.map_or(check.username.clone(), str::to_owned);
+        let mut bytes = unsigned(&mut alone, &PeerCheck { username, ..check });
+        // The type of a Binding indication.
+        bytes[1] = 0x11;
+        let bytes = match password {
+            Some(password) => sign(&bytes, password),
+            None => {
+                let length = u16::try_from(bytes.len() - 20).unwrap();
+                bytes[2..4].copy_from_slice(&length.to_be_bytes());
+                bytes
+            }
+        };
+        assert_eq!(Message::parse(&bytes).unwrap().class(), Class::Indication);
+        let (sent, events) = (alone.sent.len(), alone.events.len());
+        alone.receive(BaseId(0), "192.0.2.1:4000", &bytes);
+        assert_eq!((alone.sent.len(), alone.events.len()), (sent, events));
+        assert_eq!(alone.core.pairs(STREAM).count(), 1);
+    }
 }
 
 /// Type, cookie, id and FINGERPRINT: 28 bytes, no credentials.

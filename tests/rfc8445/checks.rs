@@ -5,7 +5,7 @@ use std::time::Duration;
 use floe::agent::{DropReason, RemoteParameters, State, StreamId};
 use floe::candidate::{ComponentId, priority};
 use floe::check::{PairState, Role};
-use floe::stun::{Fingerprint, Integrity, IntegrityKey};
+use floe::stun::{Algorithm, Fingerprint, Integrity, IntegrityKey};
 
 use crate::alone::{Alone, OURS, PEER, PWD, STREAM, Sent, UFRAG};
 use crate::bench::{address, ms};
@@ -143,6 +143,26 @@ fn an_answer_without_the_peers_signature_is_ignored() {
     // The transaction goes on and the true answer counts.
     alone.run(ms(600));
     assert_eq!(alone.checks().len(), 2);
+    alone.answer(&check);
+    assert_eq!(alone.core.pairs(STREAM).next().unwrap().state, PairState::Succeeded);
+}
+
+/// RFC 8489 §9.1.4: our checks have MESSAGE-INTEGRITY.
+#[test]
+fn an_answer_with_another_integrity_attribute_is_ignored() {
+    let mut alone = Alone::checking(Role::Controlled);
+    let check = alone.last_check();
+    assert_eq!(check.message().integrity_algorithm(), Some(Algorithm::Sha1));
+    let (id, key) = (check.message().transaction_id(), IntegrityKey::short_term(PWD));
+    let (mut success, mut error) = (Vec::new(), Vec::new());
+    let sha256 = Algorithm::Sha256;
+    floe::stun::write_success_with(id, address(OURS), &key, sha256, &mut success);
+    floe::stun::write_error_with(id, 400, "", &[], Some((&key, sha256)), &mut error);
+    for (n, bytes) in (1..).zip([success, error]) {
+        alone.receive(check.base, PEER, &bytes);
+        assert_eq!(alone.core.drops().of(DropReason::Integrity), n);
+        assert_eq!(alone.core.pairs(STREAM).next().unwrap().state, PairState::InProgress);
+    }
     alone.answer(&check);
     assert_eq!(alone.core.pairs(STREAM).next().unwrap().state, PairState::Succeeded);
 }

@@ -182,3 +182,18 @@ fn checks_and_answers_fit_the_smallest_mtu() {
     template.write(ID, true, Some(u32::MAX), &key, &mut out);
     assert!(out.len() < 548);
 }
+
+#[test]
+fn a_username_has_fewer_than_509_bytes() {
+    let key = IntegrityKey::short_term(PASSWORD);
+    let new = |length| {
+        let username = "u".repeat(length);
+        let (tie_breaker, priority) = (7, 1);
+        let key = &key;
+        let parameters =
+            CheckParameters { username: &username, key, controlling: true, tie_breaker, priority };
+        std::panic::catch_unwind(|| CheckTemplate::new(&parameters)).is_ok()
+    };
+    assert!(new(508));
+    assert!(!new(509));
+}
