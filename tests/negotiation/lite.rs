@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use floe::agent::{Event, State, StateReason};
+use floe::agent::{Event, Sockets, State, StateReason, StreamId};
 use floe::check::Role;
 use floe::stun::{Class, Message};
 use floe::timer::Time;
@@ -80,6 +80,43 @@ fn a_lite_agent_sends_no_data_before_all_components_have_a_pair() {
         _ => None,
     });
     assert_eq!(paths.min(), selected.max());
+}
+
+/// RFC 8839 §4.4.3.2: the pairs of before carry data until there are new ones.
+#[test]
+fn a_lite_agent_restarts_and_data_goes_on() {
+    for side in 0..2 {
+        let mut pair = one_lite([Role::Controlling, Role::Controlled], &[1]);
+        pair.signal_all();
+        pair.run_until(Time::from_millis(2_000));
+        assert_eq!(pair.core(1).state(), State::Completed);
+        pair.stream_until(Time::from_millis(2_100));
+        let (now, stream) = (pair.now(), StreamId(0));
+        pair.core_mut(side).restart(stream, Sockets::Keep, now).unwrap();
+        pair.pump();
+        pair.stream_until(Time::from_millis(3_000));
+        let reached = |pair: &Pair, state: State| {
+            let states = pair.events(1).iter().filter(|(at, _)| *at >= now);
+            states
+                .filter(|(_, e)| matches!(e, Event::State { state: s, .. } if *s == state))
+                .count()
+        };
+        pair.signal(1 - side);
+        assert_eq!(pair.core(1).state(), State::Connected, "its checklist is Running again");
+        pair.signal(side);
+        pair.stream_until(Time::from_millis(9_000));
+        pair.run_until(Time::from_millis(9_100));
+        assert_eq!(
+            (reached(&pair, State::Connected) > 0, reached(&pair, State::Completed)),
+            (true, 1)
+        );
+        let valid = pair.core(1).pairs(stream).filter(|p| p.selected).count();
+        assert_eq!(valid, 1, "three seconds later the pair of before is gone");
+        for side in 0..2 {
+            assert!(pair.data(side).sent > 100);
+            assert_eq!(pair.data(side).sent, pair.data(1 - side).received);
+        }
+    }
 }
 
 #[test]
