@@ -9,8 +9,8 @@ const END: &str = "<!-- conformance:end -->";
 /// The README's table: one row an RFC.
 fn table() -> String {
     let mut out = String::from(
-        "| RFC | MUST: done | of | all: done | partial | deviates | todo |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        "| RFC | MUST: done | of | all: done | partial | deviates | todo | n/a |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let mut all = notes::all();
     all.sort_by_key(|notes| notes.number.parse::<u32>().unwrap_or(u32::MAX));
@@ -19,7 +19,7 @@ fn table() -> String {
         let is_must = |level| level == Level::Must;
         let every = [Status::Done, Status::Type, Status::Partial, Status::Todo, Status::Deviates];
         out += &format!(
-            "| [{}](rfc-notes/rfc{}.md) {} | {} | {} | {} | {} | {} | {} |\n",
+            "| [{}](rfc-notes/rfc{}.md) {} | {} | {} | {} | {} | {} | {} | {} |\n",
             notes.number,
             notes.number,
             notes.title,
@@ -29,6 +29,7 @@ fn table() -> String {
             count(Status::Partial),
             count(Status::Deviates),
             count(Status::Todo),
+            count(Status::NotApplicable),
         );
     }
     out

@@ -203,6 +203,25 @@ fn every_line_parses_and_has_what_it_needs() {
     crate::expect_none(&problems);
 }
 
+/// The RFCs that floe claims as an agent over UDP: nothing that they demand is
+/// left open.
+const CLAIMED: [&str; 8] = ["7675", "7983", "8421", "8445", "8489", "8838", "8839", "8863"];
+
+#[test]
+fn no_must_of_a_claimed_rfc_is_open() {
+    let all = all();
+    for number in CLAIMED {
+        assert!(all.iter().any(|notes| notes.number == number), "there are no notes on {number}");
+    }
+    let claimed = all.iter().filter(|notes| CLAIMED.contains(&notes.number.as_str()));
+    let open = claimed.flat_map(|notes| &notes.requirements).filter(|requirement| {
+        requirement.level == Level::Must
+            && matches!(requirement.status, Status::Todo | Status::Partial)
+    });
+    let open: Vec<String> = open.map(|requirement| format!("{} is open", requirement.id)).collect();
+    crate::expect_none(&open);
+}
+
 #[test]
 fn counts_in_headings_add_up() {
     let mut problems = Vec::new();
