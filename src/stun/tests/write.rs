@@ -65,6 +65,7 @@ fn an_error_response_reads_back() {
 fn messages_without_credentials_read_back() {
     let mut out = Vec::new();
     write_binding_request(ID, &mut out);
+    assert_eq!(out.len(), HEADER_LEN + 8, "FINGERPRINT and nothing else");
     assert_eq!(Message::parse(&out).unwrap().class(), Class::Request);
     assert!(is_stun_with_fingerprint(&out));
     write_indication(ID, &mut out);
