@@ -116,7 +116,9 @@ impl Core {
     }
 
     /// A candidate that the peer signalled. It may come before the peer's
-    /// parameters.
+    /// parameters. One that is known already changes nothing, nor does one of a
+    /// component that has its selected pair: the peer's checks may have been
+    /// faster than its signalling.
     ///
     /// # Errors
     /// The session is as it was, and what was not taken is counted:

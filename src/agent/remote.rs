@@ -177,6 +177,11 @@ impl Core {
                 self.record_redundant_remote(stream, candidate, address, now);
                 return Ok(());
             }
+            // It was on its way when the peer's checks decided: nobody's mistake.
+            Err(Refused::Concluded) => {
+                self.drop_now(DropReason::Candidate, Some(address), now);
+                return Ok(());
+            }
             Err(refused) => {
                 self.drop_now(DropReason::Candidate, Some(address), now);
                 return Err(CommandError::Refused(refused));

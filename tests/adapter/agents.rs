@@ -3,10 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use floe::agent::{CommandError, Event, RemoteParameters, Sockets, State};
+use floe::agent::{Event, RemoteParameters, Sockets, State};
 use floe::candidate::{Candidate, ComponentId};
-use floe::check::{Refused, Role};
-use floe::driver::AgentError;
+use floe::check::Role;
 use floe::timer::Pacer;
 use floe::{Agent, AgentConfig, Connection};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -56,7 +55,7 @@ impl Signalling {
         loop {
             match in_time(self.from_peer.recv()).await.expect("the peer tells all") {
                 Signal::Parameters(parameters) => agent.set_remote(parameters).unwrap(),
-                Signal::Candidate(candidate) => add(agent, &candidate),
+                Signal::Candidate(candidate) => agent.add_remote_candidate(&candidate).unwrap(),
                 Signal::End => return agent.end_of_remote_candidates().unwrap(),
             }
         }
@@ -65,14 +64,6 @@ impl Signalling {
     fn tell(&self, signal: Signal) {
         // Only a peer that has given up takes no more.
         let _ = self.to_peer.send(signal);
-    }
-}
-
-/// The peer's checks may have come first, and everything be settled by them.
-fn add(agent: &Agent, candidate: &Candidate) {
-    let concluded = AgentError::Command(CommandError::Refused(Refused::Concluded));
-    if let Err(error) = agent.add_remote_candidate(candidate) {
-        assert_eq!(error.to_string(), concluded.to_string());
     }
 }
 
@@ -129,7 +120,7 @@ pub(crate) async fn restart(agents: &[Agent; 2]) {
     a.set_remote(parameters(b)).unwrap();
     for (agent, candidates) in [(a, &theirs), (b, &ours)] {
         for candidate in candidates {
-            add(agent, candidate);
+            agent.add_remote_candidate(candidate).unwrap();
         }
         agent.end_of_remote_candidates().unwrap();
     }

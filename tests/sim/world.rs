@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use floe::agent::{CommandError, Config, Event, RemoteParameters, Sockets, State, StreamId};
 use floe::candidate::{Candidate, ComponentId};
-use floe::check::Refused;
 use floe::timer::Time;
 
 use crate::dice::Dice;
@@ -356,8 +355,7 @@ impl World {
             }
             Signal::Candidate(stream, _, candidate) => {
                 match machine.core.add_remote_candidate(stream, &candidate, self.now) {
-                    Ok(())
-                    | Err(CommandError::Refused(Refused::Redundant | Refused::Concluded)) => {}
+                    Ok(()) => {}
                     Err(CommandError::AfterEnd) if !self.machines[to].monitor.clear => {}
                     Err(error) => panic!("{candidate:?}: {error}"),
                 }
