@@ -22,6 +22,7 @@ mod renominate;
 mod respond;
 mod retire;
 mod role;
+mod room;
 mod schedule;
 mod set;
 mod success;
