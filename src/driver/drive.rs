@@ -392,7 +392,7 @@ impl Machine {
         while let Some(transmit) = self.core.poll_transmit(&mut self.message) {
             let Some(base) = self.bases.get(&transmit.base) else { continue };
             if base.shared {
-                base.socket.router().sent(base.member, &self.message);
+                base.socket.router().sent(base.member, &self.message, clock::now());
             }
             let result = base.socket.io().send_now(transmit.to, &self.message);
             if let Err(error) = result

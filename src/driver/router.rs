@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -18,6 +19,7 @@ use super::traffic::Traffic;
 use super::transport::Glued;
 use crate::agent::BaseId;
 use crate::stun::{self, Class, Message, TransactionId};
+use crate::timer::Time;
 
 /// Where STUN goes: an agent, seen by a router.
 pub(crate) trait Control: Send + Sync {
@@ -29,10 +31,13 @@ pub(crate) trait Control: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MemberId(u64);
 
-/// Transactions that a router remembers for each member. Only the requests
-/// of the last 39.5 s can still be answered, and an agent has no more than
-/// its pairs' (RFC 8445 §6.1.2.5 proposes 100) under way at a time.
+/// Transactions that a router remembers for each member: an agent has no more
+/// than its pairs' (RFC 8445 §6.1.2.5 proposes 100) under way at a time.
 const TRANSACTIONS: usize = 512;
+
+/// How long it does: only requests of the last 39.5 s can still be answered
+/// (RFC 8489 §6.2.1).
+const ANSWERABLE: Duration = Duration::from_secs(40);
 
 /// The routes of one socket.
 #[derive(Default)]
@@ -58,7 +63,10 @@ struct Member {
     fragments: [Option<Box<str>>; 2],
     /// STUN servers, which need not send FINGERPRINT.
     servers: Vec<SocketAddr>,
-    sent: VecDeque<TransactionId>,
+    /// Its transactions with the time of each, the oldest first.
+    sent: VecDeque<(TransactionId, Time)>,
+    /// Where its paths come from; some may be another member's meanwhile.
+    paths: Vec<SocketAddr>,
     control: Arc<dyn Control>,
 }
 
@@ -133,6 +141,7 @@ impl Router {
             fragments: [Some(fragment.into()), None],
             servers: Vec::new(),
             sent: VecDeque::new(),
+            paths: Vec::new(),
             control,
         };
         routes.fragments.insert(fragment.into(), id);
@@ -140,15 +149,19 @@ impl Router {
         id
     }
 
-    /// Removes it, with all that leads to it.
+    /// Removes it, with all that leads to it; looks at nobody else's.
     pub(crate) fn leave(&self, id: MemberId) {
         let mut routes = self.routes.write();
         let Some(member) = routes.members.remove(&id) else { return };
         for fragment in member.fragments.iter().flatten() {
             routes.forget_fragment(fragment, id);
         }
-        routes.transactions.retain(|_, member| *member != id);
-        routes.paths.retain(|_, path| path.member != id);
+        for (transaction, _) in &member.sent {
+            routes.forget_transaction(transaction, id);
+        }
+        for from in &member.paths {
+            routes.forget_path(*from, id);
+        }
         self.changes.fetch_add(1, Ordering::Release);
     }
 
@@ -183,33 +196,44 @@ impl Router {
 
     /// Datagrams from `from` belong to the member's component from now on.
     pub(crate) fn open_path(&self, id: MemberId, from: SocketAddr, way: Way) {
-        let mut routes = self.routes.write();
+        let routes = &mut *self.routes.write();
+        let Some(member) = routes.members.get_mut(&id) else { return };
+        if !member.paths.contains(&from) {
+            member.paths.push(from);
+        }
         routes.paths.insert(from, Path { member: id, way });
         self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Datagrams from `from` belong to nobody again.
     pub(crate) fn close_path(&self, id: MemberId, from: SocketAddr) {
-        let mut routes = self.routes.write();
-        if routes.paths.get(&from).is_some_and(|path| path.member == id) {
-            routes.paths.remove(&from);
+        let routes = &mut *self.routes.write();
+        if let Some(member) = routes.members.get_mut(&id) {
+            member.paths.retain(|path| *path != from);
+        }
+        if routes.forget_path(from, id) {
             self.changes.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// Notes a message that the member sends, so that its answer finds back.
-    pub(crate) fn sent(&self, id: MemberId, message: &[u8]) {
+    /// Notes a message that the member sends at `now`, so that its answer finds
+    /// back.
+    pub(crate) fn sent(&self, id: MemberId, message: &[u8], now: Time) {
         let is_request = matches!(message, [kind, low, ..] if kind & 1 == 0 && low & 0x10 == 0);
         let transaction = message.get(8..20).and_then(|id| id.try_into().ok()).map(TransactionId);
         let (true, Some(transaction)) = (is_request, transaction) else { return };
         let routes = &mut *self.routes.write();
         let Some(member) = routes.members.get_mut(&id) else { return };
         if routes.transactions.insert(transaction, id).is_none() {
-            member.sent.push_back(transaction);
+            member.sent.push_back((transaction, now));
         }
-        if member.sent.len() > TRANSACTIONS {
-            let oldest = member.sent.pop_front();
-            oldest.map(|oldest| routes.transactions.remove(&oldest));
+        let mut excess = member.sent.len().saturating_sub(TRANSACTIONS);
+        while let Some((oldest, at)) = member.sent.front()
+            && (excess > 0 || *at + ANSWERABLE < now)
+        {
+            routes.transactions.remove(oldest);
+            member.sent.pop_front();
+            excess = excess.saturating_sub(1);
         }
     }
 
@@ -295,6 +319,18 @@ impl Routes {
         if self.fragments.get(fragment) == Some(&id) {
             self.fragments.remove(fragment);
         }
+    }
+
+    fn forget_transaction(&mut self, transaction: &TransactionId, id: MemberId) {
+        if self.transactions.get(transaction) == Some(&id) {
+            self.transactions.remove(transaction);
+        }
+    }
+
+    /// Whether it was the member's.
+    fn forget_path(&mut self, from: SocketAddr, id: MemberId) -> bool {
+        let is_its = self.paths.get(&from).is_some_and(|path| path.member == id);
+        is_its && self.paths.remove(&from).is_some()
     }
 
     fn member_for(&self, from: SocketAddr, bytes: &[u8]) -> Option<&Member> {

@@ -183,9 +183,9 @@ fn requests_go_by_username_fragment() {
 #[test]
 fn responses_go_by_transaction_and_indications_by_path() {
     let Shared { router, agents, members } = shared();
-    router.sent(members[1], &check("them", 7));
-    router.sent(members[1], &check("them", 7));
-    router.sent(members[0], &response(8));
+    router.sent(members[1], &check("them", 7), Time::ZERO);
+    router.sent(members[1], &check("them", 7), Time::ZERO);
+    router.sent(members[0], &response(8), Time::ZERO);
     one(&router, peer(1), &response(7));
     one(&router, peer(1), &response(8));
     assert_eq!(agents[1].taken(), [(BaseId(1), peer(1), response(7))]);
@@ -205,7 +205,7 @@ fn only_the_latest_transactions_are_remembered() {
     for n in 0..2 * TRANSACTIONS {
         let mut request = check("them", 0);
         request[8..16].copy_from_slice(&n.to_be_bytes());
-        router.sent(members[0], &request);
+        router.sent(members[0], &request, Time::ZERO);
     }
     let routes = router.routes.read();
     assert_eq!(routes.transactions.len(), TRANSACTIONS);
@@ -213,10 +213,61 @@ fn only_the_latest_transactions_are_remembered() {
 }
 
 #[test]
+fn transactions_are_forgotten_once_nothing_can_answer_them() {
+    let Shared { router, agents, members } = shared();
+    let send = |transaction, seconds| {
+        let now = Time::ZERO + Duration::from_secs(seconds);
+        router.sent(members[0], &check("them", transaction), now);
+    };
+    // Consent checks, one every five seconds; the first is sent again, which
+    // makes it no younger.
+    (0..100).for_each(|n| send(n, 5 * u64::from(n)));
+    send(100, 500);
+    send(92, 500);
+    {
+        let routes = router.routes.read();
+        assert_eq!(routes.transactions.len(), 9);
+        assert_eq!(routes.members[&members[0]].sent.len(), 9);
+    }
+    for n in [91, 92, 100] {
+        one(&router, peer(1), &response(n));
+    }
+    let taken = [92, 100].map(|n| (BaseId(0), peer(1), response(n)));
+    assert_eq!((agents[0].taken(), router.unrouted()), (taken.to_vec(), 1));
+}
+
+#[test]
+fn who_leaves_takes_along_what_is_its_own_only() {
+    let Shared { router, members, .. } = shared();
+    let queues = [(); 2].map(|()| Arc::new(ReceiveQueue::new(1 << 20)));
+    let open = |n: usize, from| router.open_path(members[n], from, way(&queues[n]));
+    (1..=3).for_each(|n| open(0, peer(n)));
+    (3..=5).for_each(|n| open(1, peer(n)));
+    router.close_path(members[0], peer(2));
+    router.close_path(members[0], peer(3));
+    // Twice is once.
+    open(1, peer(3));
+    router.sent(members[1], &check("them", 7), Time::ZERO);
+    {
+        let routes = router.routes.read();
+        assert_eq!(routes.members[&members[0]].paths, [peer(1)]);
+        assert_eq!(routes.members[&members[1]].paths, [peer(3), peer(4), peer(5)]);
+    }
+    open(0, peer(4));
+    router.leave(members[1]);
+    (1..=5).for_each(|n| one(&router, peer(n), b"data"));
+    assert_eq!((pop_all(&queues[0]).len(), pop_all(&queues[1]).len()), (2, 0));
+    assert!(router.routes.read().transactions.is_empty());
+    // A path of one who has left is none.
+    open(1, peer(5));
+    assert!(!router.routes.read().paths.contains_key(&peer(5)));
+}
+
+#[test]
 fn who_leaves_leaves_nothing_behind() {
     let Shared { router, agents, members } = shared();
     router.open_path(members[0], peer(1), way(&Arc::new(ReceiveQueue::new(100))));
-    router.sent(members[0], &check("them", 7));
+    router.sent(members[0], &check("them", 7), Time::ZERO);
     assert!(router.knows("one"));
     router.leave(members[0]);
     assert!(!router.knows("one"));
