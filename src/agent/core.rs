@@ -281,13 +281,13 @@ impl Core {
     /// The next thing that only the driver can do.
     pub fn poll_socket_op(&mut self) -> Option<SocketOp> {
         let at_rest = self.is_at_rest();
-        next(&mut self.socket_ops, at_rest)
+        next(&mut self.socket_ops, at_rest, 0)
     }
 
     /// The next thing that the application may want to know.
     pub fn poll_event(&mut self) -> Option<Event> {
         let at_rest = self.is_at_rest();
-        next(&mut self.events, at_rest)
+        next(&mut self.events, at_rest, 0)
     }
 
     /// No checks are running, as in most agents most of the time.
@@ -358,10 +358,11 @@ impl Core {
     }
 }
 
-/// The next of a queue. An agent at rest gives the memory of an empty one back.
-pub(super) fn next<T>(queue: &mut VecDeque<T>, at_rest: bool) -> Option<T> {
+/// The next of a queue. An agent at rest gives the memory of an empty one
+/// back, but for what it needs again every few seconds.
+pub(super) fn next<T>(queue: &mut VecDeque<T>, at_rest: bool, keep: usize) -> Option<T> {
     if queue.is_empty() && at_rest {
-        queue.shrink_to_fit();
+        queue.shrink_to(keep);
     }
     queue.pop_front()
 }

@@ -74,7 +74,8 @@ impl Core {
     /// Writes the next datagram to send into `out`, which is cleared first.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         let at_rest = self.is_at_rest();
-        while let Some(outgoing) = next(&mut self.outgoing, at_rest) {
+        // Consent is asked for, or answered, one message at a time.
+        while let Some(outgoing) = next(&mut self.outgoing, at_rest, 1) {
             if self.write(&outgoing, out).is_some() {
                 let to = match outgoing.what {
                     What::Written(_) => outgoing.to,

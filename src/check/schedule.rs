@@ -34,8 +34,9 @@ impl Checks {
             return;
         }
         self.flights.clear();
-        self.starts.shrink_to_fit();
-        self.notices.shrink_to_fit();
+        // A consent check needs one of each, every few seconds.
+        self.starts.shrink_to(1);
+        self.notices.shrink_to(1);
         for list in &mut self.lists {
             list.unstarted.shrink_to_fit();
             list.triggered.shrink_to_fit();
