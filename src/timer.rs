@@ -113,6 +113,11 @@ pub enum Reason {
 /// RFC 8445 §14.2 wants new gathering, TURN and check transactions at least
 /// 5 ms apart, over everything that one machine sends.
 ///
+/// An agent with one pair takes two slots: 10,000 that start together have
+/// completed after 100 s. A server may give the agents of each of its addresses
+/// a pacer of their own, which deviates from RFC 8445 §14.2; how long a stream
+/// is given to get a valid pair does not count the time until its slots.
+///
 /// It is a number that only goes up, so a clone is a handle on the same
 /// pacer. It reads no clock; a given order of calls gives a given result.
 #[derive(Clone, Debug)]

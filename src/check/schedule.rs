@@ -80,8 +80,13 @@ impl Checks {
                 return;
             }
             if !self.reserved {
-                self.slot = Some(pacer.reserve(now));
+                let slot = pacer.reserve(now);
+                self.slot = Some(slot);
                 self.reserved = true;
+                // While others have their turn it cannot get a valid pair.
+                for list in &mut self.lists {
+                    list.decide_by = list.decide_by.map(|at| at + (slot - now));
+                }
             }
             if self.slot.is_some_and(|slot| slot > now) {
                 return;

@@ -7,6 +7,7 @@ mod lite;
 mod moves;
 #[allow(unreachable_pub, dead_code)]
 mod network;
+mod pacing;
 mod renomination;
 mod restart;
 mod statistics;

@@ -29,6 +29,8 @@ pub struct Options {
     /// Each side hears of the other's `ice-options`.
     pub options: bool,
     pub configure: fn(usize, &mut Config),
+    /// That of both sides; without it each has its own.
+    pub pacer: Option<Pacer>,
     /// Which packets pass, by source and destination.
     pub passes: Filter,
     /// A 1:1 NAT: the address inside and the one outside.
@@ -45,6 +47,7 @@ impl Default for Options {
             streams: vec![1],
             options: false,
             configure: |_, _| {},
+            pacer: None,
             passes: Box::new(|_, _| true),
             one_to_one: None,
         }
@@ -124,7 +127,7 @@ impl Pair {
             config.log = true;
             let lite = config.lite;
             let seed = Seed::from_number(seed * 2 + at as u64);
-            let mut core = Core::new(config, &seed, Pacer::new());
+            let mut core = Core::new(config, &seed, options.pacer.clone().unwrap_or_default());
             for components in &streams {
                 core.add_stream(*components).unwrap();
             }
