@@ -37,11 +37,16 @@ const CONTROL: Duration = Duration::from_secs(5);
 const VIRTUAL: Duration = Duration::from_secs(60);
 /// Nobody waits longer for a set-up.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// As an event loop on tokio's timers has it.
+/// The resolution of timers as event loops have it.
 const FINE: Duration = Duration::from_millis(1);
-/// As a server of many may have it: nothing in ICE after the set-up is due to
-/// a hundredth of a second.
-const COARSE: Duration = Duration::from_millis(10);
+/// Resolutions of timers, and of those for consent, which `poll_timeout` tells
+/// apart: every five seconds, give or take one at random, is due to no
+/// millisecond.
+const TICKS: [(Duration, Duration); 3] = [
+    (FINE, Duration::from_millis(100)),
+    (Duration::from_millis(10), Duration::from_millis(10)),
+    (FINE, FINE),
+];
 
 fn main() -> Result<(), Error> {
     let seconds = Duration::from_secs(setting("FLOE_MANY_SECONDS", 30)?.into());
@@ -63,14 +68,14 @@ fn main() -> Result<(), Error> {
         agents / 10,
         verdict(spread.abs() <= MAX_SPREAD_PERCENT),
     );
-    for tick in [COARSE, FINE] {
+    for (tick, consent_tick) in TICKS {
         println!("control: sleeping alone, {tick:?} each: {:.2} % of a core", sleep(tick));
-        server.set_tick(tick);
-        steady(&mut server, agents, seconds, &format!("timers to {tick:?}"));
+        server.set_ticks(tick, consent_tick);
+        let how = format!("timers to {tick:?}, for consent to {consent_tick:?}");
+        steady(&mut server, agents, seconds, &how);
     }
     // The same without the system's part: what sleeping costs, and what
     // others leave of the caches.
-    server.set_tick(COARSE);
     server.leave_real_time();
     steady(&mut server, agents, VIRTUAL, "time that jumps");
     drop(server);

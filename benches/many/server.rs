@@ -12,7 +12,7 @@ use floe::agent::{
 use floe::candidate::Candidate;
 use floe::check::Role;
 use floe::rng::Seed;
-use floe::timer::{Pacer, Time};
+use floe::timer::{Pacer, Reason, Time};
 
 use crate::Error;
 
@@ -56,8 +56,9 @@ pub(crate) struct Server {
     epoch: Instant,
     /// Where time does not pass but jumps to what is next: how far it has come.
     virtual_now: Option<Time>,
-    /// The resolution of its timers.
+    /// The resolution of its timers, and of those for consent.
     tick: Duration,
+    consent_tick: Duration,
     addresses: u32,
     pacers: Vec<Pacer>,
     cores: Vec<Core>,
@@ -76,6 +77,7 @@ impl Server {
             epoch: Instant::now(),
             virtual_now: None,
             tick,
+            consent_tick: tick,
             addresses,
             pacers: (0..addresses).map(|_| Pacer::new()).collect(),
             cores: Vec::with_capacity(agents as usize),
@@ -186,8 +188,8 @@ impl Server {
         }
     }
 
-    pub(crate) fn set_tick(&mut self, tick: Duration) {
-        self.tick = tick;
+    pub(crate) fn set_ticks(&mut self, tick: Duration, consent_tick: Duration) {
+        (self.tick, self.consent_tick) = (tick, consent_tick);
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -219,8 +221,7 @@ impl Server {
     }
 
     fn sleep_until(&mut self, time: Time) {
-        let tick = self.tick.as_nanos().max(1) as u64;
-        let time = Time::from_nanos(time.as_nanos().div_ceil(tick).saturating_mul(tick));
+        let time = round_up(time, self.tick);
         let rest = time - self.now();
         if let Some(now) = &mut self.virtual_now {
             *now = time.max(*now);
@@ -302,8 +303,12 @@ impl Server {
                 break;
             }
         }
-        let deadline = self.cores[number as usize].poll_timeout();
-        self.entries[number as usize].deadline = deadline.map_or(NEVER, |(at, _)| at);
+        let deadline = match self.cores[number as usize].poll_timeout() {
+            Some((at, Reason::Consent)) => round_up(at, self.consent_tick),
+            Some((at, _)) => at,
+            None => NEVER,
+        };
+        self.entries[number as usize].deadline = deadline;
         self.arm(number);
         candidates
     }
@@ -318,4 +323,10 @@ impl Server {
         *completed -= usize::from(before == State::Completed);
         *lost += usize::from(matches!(state, State::Disconnected | State::Failed));
     }
+}
+
+/// The first tick at or after `time`.
+fn round_up(time: Time, tick: Duration) -> Time {
+    let tick = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1);
+    Time::from_nanos(time.as_nanos().div_ceil(tick).saturating_mul(tick))
 }
