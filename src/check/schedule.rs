@@ -69,7 +69,8 @@ impl Checks {
         // Two rounds: the first may use a slot, the second asks for the next.
         for _ in 0..2 {
             if !self.has_work() {
-                self.slot = None;
+                // A slot that was reserved passes unused.
+                (self.slot, self.reserved) = (None, false);
                 return;
             }
             if self.next_start > now {

@@ -309,7 +309,13 @@ impl World {
         let arrives = self.now + delay + self.dice.up_to(jitter);
         if bundled {
             self.held[side].push(signal);
-            let ends = self.held[side].iter().filter(|s| matches!(s, Signal::End(..))).count();
+            // Of the sessions that the streams have now: a restart may have
+            // overtaken others.
+            let is_end = |signal: &&Signal| {
+                let Signal::End(stream, ufrag) = signal else { return false };
+                self.ufrags[side].get(stream) == Some(ufrag)
+            };
+            let ends = self.held[side].iter().filter(is_end).count();
             if ends == self.machines[side].core.streams().count() {
                 let arrives = arrives.max(self.last_signal[side]);
                 self.last_signal[side] = arrives;
