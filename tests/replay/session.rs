@@ -62,6 +62,7 @@ impl Session {
                 to != server() && below(&mut air.borrow_mut(), 100) >= loss
             }),
             one_to_one: None,
+            pacer: None,
         });
         Session { pair, dice }
     }
