@@ -189,9 +189,14 @@ fn an_answer_counts_once() {
 
 #[test]
 fn transaction_ids_do_not_repeat() {
-    let mut alone = Alone::checking(Role::Controlled);
+    let mut alone = Alone::checking(Role::Controlling);
     let first = alone.last_check();
     alone.answer(&first);
+    // The same pair once more: the nomination.
+    alone.run(ms(5));
+    let nomination = alone.last_check();
+    assert!(nomination.message().use_candidate());
+    alone.answer(&nomination);
     for _ in 0..100 {
         alone.run(Duration::from_secs(6));
         let last = alone.last_check();
@@ -199,7 +204,7 @@ fn transaction_ids_do_not_repeat() {
     }
     let mut ids: Vec<_> = alone.checks().iter().map(|c| c.message().transaction_id()).collect();
     let count = ids.len();
-    assert!(count > 100);
+    assert!(count > 101);
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), count);
