@@ -40,6 +40,7 @@ fn a_success_response_reads_back() {
         let message = Message::parse(&out).unwrap();
         assert_eq!(message.class(), Class::Success);
         assert_eq!(message.xor_mapped_address(), Some(mapped));
+        assert_eq!(message.username(), None, "RFC 8489 §9.1.3");
         assert_eq!(message.verify(&key), Integrity::Valid);
         assert_eq!(message.fingerprint(), Fingerprint::Valid);
     }
@@ -53,6 +54,7 @@ fn an_error_response_reads_back() {
     let message = Message::parse(&out).unwrap();
     assert_eq!(message.class(), Class::Error);
     assert_eq!(message.error(), Some(ErrorCode { code: 420, reason: "Unknown Attribute" }));
+    assert_eq!(message.username(), None, "RFC 8489 §9.1.3");
     assert_eq!(message.verify(&key), Integrity::Valid);
     assert_eq!(message.fingerprint(), Fingerprint::Valid);
     write_error(ID, 401, "Unauthenticated", &[], None, &mut out);
