@@ -79,22 +79,27 @@ impl Core {
 
     /// The least of what the streams have come to.
     fn standing(&self) -> Standing {
-        let standings = || self.streams.iter().map(|stream| self.standing_of(stream));
-        let of = |state| standings().find(|standing| standing.state == state);
+        let severity = |standing: &Standing| match standing.state {
+            State::Failed => 0,
+            State::Disconnected => 1,
+            State::Checking => 2,
+            State::New => 3,
+            State::Connected => 4,
+            State::Completed => 5,
+            State::Closed => 6,
+        };
         let none = Standing { state: State::New, reason: StateReason::ChecksStarted };
-        if let Some(bad) = of(State::Failed).or_else(|| of(State::Disconnected)) {
-            return bad;
-        }
-        // Streams that wait for the peer's parameters hold up the others, but
-        // do not make them new.
-        let checking = of(State::Checking);
-        let any_new = of(State::New).is_some();
-        let all = || standings().map(|standing| standing.state);
-        match checking {
-            Some(checking) => checking,
-            None if any_new && all().all(|state| state == State::New) => none,
-            None if any_new => Standing { state: State::Checking, ..none },
-            None => of(State::Connected).or_else(|| of(State::Completed)).unwrap_or(none),
+        let mut all_new = true;
+        let standings = self.streams.iter().map(|stream| self.standing_of(stream));
+        let standings = standings.inspect(|standing| all_new &= standing.state == State::New);
+        match standings.min_by_key(severity) {
+            // Streams that wait for the peer's parameters hold up the others,
+            // but do not make them new.
+            Some(least) if least.state == State::New && !all_new => {
+                Standing { state: State::Checking, ..none }
+            }
+            Some(least) => least,
+            None => none,
         }
     }
 
