@@ -38,10 +38,38 @@ impl Reported {
     }
 }
 
-/// What one stream has come to.
+/// What one stream has come to, or all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Standing {
     state: State,
     reason: StateReason,
+}
+
+impl Standing {
+    /// The least of what the streams have come to, the first of equal ones.
+    fn least(standings: impl Iterator<Item = Standing>) -> Standing {
+        let rank = |standing: &Standing| match standing.state {
+            State::Failed => 0,
+            State::Disconnected => 1,
+            State::Checking => 2,
+            State::New => 3,
+            State::Connected => 4,
+            State::Completed => 5,
+            State::Closed => 6,
+        };
+        let none = Standing { state: State::New, reason: StateReason::ChecksStarted };
+        let mut all_new = true;
+        let standings = standings.inspect(|standing| all_new &= standing.state == State::New);
+        match standings.min_by_key(rank) {
+            // Streams that wait for the peer's parameters hold up the others,
+            // but do not make them new.
+            Some(least) if least.state == State::New && !all_new => {
+                Standing { state: State::Checking, ..none }
+            }
+            Some(least) => least,
+            None => none,
+        }
+    }
 }
 
 impl Core {
@@ -51,7 +79,8 @@ impl Core {
         if old == State::Closed || (old == State::Failed && !reopened) {
             return;
         }
-        let Standing { state, reason } = self.standing();
+        let standings = self.streams.iter().map(|stream| self.standing_of(stream));
+        let Standing { state, reason } = Standing::least(standings);
         // New pairs after a restart are told of even where data never stopped.
         let news = old_reason == StateReason::Restarting && state == State::Connected;
         if state == old && (!news || reason == old_reason) {
@@ -75,32 +104,6 @@ impl Core {
             return State::Closed;
         }
         self.standing_of(stream).state
-    }
-
-    /// The least of what the streams have come to.
-    fn standing(&self) -> Standing {
-        let severity = |standing: &Standing| match standing.state {
-            State::Failed => 0,
-            State::Disconnected => 1,
-            State::Checking => 2,
-            State::New => 3,
-            State::Connected => 4,
-            State::Completed => 5,
-            State::Closed => 6,
-        };
-        let none = Standing { state: State::New, reason: StateReason::ChecksStarted };
-        let mut all_new = true;
-        let standings = self.streams.iter().map(|stream| self.standing_of(stream));
-        let standings = standings.inspect(|standing| all_new &= standing.state == State::New);
-        match standings.min_by_key(severity) {
-            // Streams that wait for the peer's parameters hold up the others,
-            // but do not make them new.
-            Some(least) if least.state == State::New && !all_new => {
-                Standing { state: State::Checking, ..none }
-            }
-            Some(least) => least,
-            None => none,
-        }
     }
 
     fn standing_of(&self, stream: &Stream) -> Standing {
@@ -191,5 +194,42 @@ impl Core {
             None => before,
         };
         (pair, pair.map(|pair| self.ends(pair)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{Checking, Completed, Connected, Disconnected, Failed, New};
+
+    #[test]
+    fn the_state_of_several_streams_is_the_least_of_theirs() {
+        let table: [(&[State], State); 11] = [
+            (&[], New),
+            (&[New, New], New),
+            (&[New, Checking], Checking),
+            (&[Connected, New], Checking),
+            (&[Completed, New], Checking),
+            (&[Completed, Connected], Connected),
+            (&[Completed, Completed], Completed),
+            (&[Connected, Checking], Checking),
+            (&[New, Disconnected], Disconnected),
+            (&[Checking, Disconnected, Completed], Disconnected),
+            (&[Checking, Disconnected, Failed], Failed),
+        ];
+        for (streams, expected) in table {
+            let reason = StateReason::ChecksStarted;
+            let forth = streams.iter().map(|&state| Standing { state, reason });
+            assert_eq!(Standing::least(forth.clone()).state, expected, "{streams:?}");
+            assert_eq!(Standing::least(forth.rev()).state, expected, "{streams:?} reversed");
+        }
+    }
+
+    #[test]
+    fn the_first_stream_of_the_least_state_gives_the_reason() {
+        let failed = |reason| Standing { state: Failed, reason };
+        let [first, second] = [StateReason::NoPairs, StateReason::ConsentExpired].map(failed);
+        assert_eq!(Standing::least([first, second].into_iter()), first);
+        assert_eq!(Standing::least([second, first].into_iter()), second);
     }
 }
