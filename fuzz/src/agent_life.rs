@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, Sockets, State,
-    StreamId,
+    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, Sockets, StreamId,
 };
 use floe::candidate::{Candidate, ComponentId};
 use floe::check::{PairState, Role};
 use floe::rng::Seed;
 use floe::timer::{Pacer, Time};
+
+use crate::close::close;
 
 /// Things that happen in a run.
 const MAX_STEPS: usize = 200;
@@ -314,16 +315,7 @@ impl World {
     fn close(&mut self) {
         let now = self.now;
         for agent in &mut self.agents {
-            agent.core.close(now);
-            while let Some(op) = agent.core.poll_socket_op() {
-                if let SocketOp::Close { base } = op {
-                    agent.sockets.remove(&base).expect("an open socket");
-                }
-            }
-            assert!(agent.sockets.is_empty(), "sockets are left");
-            assert_eq!(agent.core.poll_timeout(), None, "a timer is left");
-            assert!(agent.core.poll_transmit(&mut Vec::new()).is_none(), "sent after close");
-            assert_eq!(agent.core.state(), State::Closed);
+            close(&mut agent.core, &mut agent.sockets, now);
         }
     }
 }
@@ -349,7 +341,7 @@ fn a_quiet_life_connects() {
     let mut world = World::new(0b10);
     world.settle();
     for agent in &world.agents {
-        assert_eq!(agent.core.state(), State::Completed);
+        assert_eq!(agent.core.state(), floe::agent::State::Completed);
     }
 }
 

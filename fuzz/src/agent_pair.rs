@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, RemoteParameters, SocketOp, State,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, RemoteParameters, SocketOp,
 };
 use floe::check::{PairState, Role};
 use floe::rng::Seed;
 use floe::stun::{self, CheckParameters, CheckTemplate, IntegrityKey, Message, TransactionId};
 use floe::timer::{Pacer, Time};
+
+use crate::close::close;
 
 /// Rounds of a run; what two agents do in a minute takes fewer.
 const MAX_ROUNDS: usize = 1_500;
@@ -303,16 +305,7 @@ impl World {
     fn close(&mut self) {
         let now = self.now;
         for agent in &mut self.agents {
-            agent.core.close(now);
-            while let Some(op) = agent.core.poll_socket_op() {
-                if let SocketOp::Close { base } = op {
-                    agent.sockets.remove(&base).expect("an open socket");
-                }
-            }
-            assert!(agent.sockets.is_empty(), "sockets are left");
-            assert_eq!(agent.core.poll_timeout(), None, "a timer is left");
-            assert!(agent.core.poll_transmit(&mut Vec::new()).is_none(), "sent after close");
-            assert_eq!(agent.core.state(), State::Closed);
+            close(&mut agent.core, &mut agent.sockets, now);
             agent.records.extend(std::iter::from_fn(|| agent.core.poll_log()));
         }
     }
@@ -374,7 +367,7 @@ fn an_honest_wire_connects() {
         world.signal(&mut input);
         while world.now < Time::from_millis(1_000) && world.round(&mut input) {}
         for agent in &world.agents {
-            assert_eq!(agent.core.state(), State::Completed, "choice {choice}");
+            assert_eq!(agent.core.state(), floe::agent::State::Completed, "choice {choice}");
         }
     }
 }

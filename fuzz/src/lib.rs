@@ -5,5 +5,6 @@
 pub mod agent_life;
 pub mod agent_pair;
 pub mod candidate_sdp;
+mod close;
 pub mod sdp_attributes;
 pub mod stun_message;
