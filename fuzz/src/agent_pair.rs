@@ -54,6 +54,9 @@ struct Datagram {
 struct Agent {
     core: Core,
     sockets: BTreeMap<BaseId, SocketAddr>,
+    /// Those that it has closed too: an answer that was held back may show one
+    /// of them valid after its owner has freed it.
+    addresses: BTreeSet<SocketAddr>,
     candidates: Vec<floe::candidate::Candidate>,
     records: Vec<LogRecord>,
 }
@@ -79,7 +82,8 @@ impl World {
             core.add_stream(components).expect("1 or 2 components");
             let addresses = [1, 2].map(|n| local_address([10, 0, side as u8, n].into()));
             core.handle_input(Time::ZERO, Input::LocalAddresses(&addresses));
-            Agent { core, sockets: BTreeMap::new(), candidates: Vec::new(), records: Vec::new() }
+            let (sockets, addresses) = (BTreeMap::new(), BTreeSet::new());
+            Agent { core, sockets, addresses, candidates: Vec::new(), records: Vec::new() }
         });
         let (wire, seen) = (BTreeMap::new(), Vec::new());
         let mut world = World { agents, now: Time::ZERO, wire, number: 0, seen };
@@ -165,8 +169,9 @@ impl World {
             let agent = &mut self.agents[side];
             match op {
                 SocketOp::BindUdp { base, ip, .. } => {
-                    let local = SocketAddr::new(ip, 5000 + agent.sockets.len() as u16);
+                    let local = SocketAddr::new(ip, 5000 + agent.addresses.len() as u16);
                     agent.sockets.insert(base, local);
+                    agent.addresses.insert(local);
                     agent.core.handle_input(now, Input::Bound { base, local });
                 }
                 SocketOp::Close { base } => {
@@ -188,8 +193,7 @@ impl World {
     }
 
     fn check(&mut self, side: usize) {
-        let theirs: BTreeSet<SocketAddr> =
-            self.agents[1 - side].sockets.values().copied().collect();
+        let theirs = self.agents[1 - side].addresses.clone();
         let agent = &mut self.agents[side];
         while let Some(event) = agent.core.poll_event() {
             match event {
