@@ -10,6 +10,7 @@ pub mod net;
 pub mod rng;
 pub mod sdp;
 pub mod stun;
+pub mod tcp;
 pub mod timer;
 
 #[cfg(any(feature = "webrtc", feature = "quinn"))]

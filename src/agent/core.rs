@@ -251,6 +251,12 @@ impl Core {
                 self.checks.path_error(base.0, net::canonical(to), kind);
                 self.server_error(base, net::canonical(to), kind);
             }
+            Input::Connected { .. }
+            | Input::ConnectFailed { .. }
+            | Input::Accepted { .. }
+            | Input::Inspected { .. }
+            | Input::Disconnected { .. }
+            | Input::NotStun { .. } => {}
         }
         self.advance(now);
     }

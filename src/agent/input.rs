@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::candidate::{ComponentId, LocalAddress};
+use crate::candidate::{ComponentId, LocalAddress, TcpType};
+use crate::tcp::{Framing, Handshake};
 
 /// A data stream of an agent, numbered from 0 in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +21,9 @@ pub struct BaseId(pub u32);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Input<'a> {
-    /// A datagram that looked like STUN arrived on a base. (Application data
-    /// does not pass through the core: see [`crate::stun::looks_like_stun`].)
+    /// A datagram, or on a TCP connection a frame, that looked like STUN
+    /// arrived on a base. (Application data does not pass through the core:
+    /// see [`crate::stun::looks_like_stun`].)
     Datagram {
         /// Where it arrived.
         base: BaseId,
@@ -42,14 +44,15 @@ pub enum Input<'a> {
         /// For how long.
         slept: Duration,
     },
-    /// A [`SocketOp::BindUdp`] succeeded.
+    /// A [`SocketOp::BindUdp`] or [`SocketOp::BindTcp`] succeeded.
     Bound {
         /// Which one.
         base: BaseId,
         /// The address with the port that was given.
         local: SocketAddr,
     },
-    /// A [`SocketOp::BindUdp`] failed: the address is reported and skipped.
+    /// A [`SocketOp::BindUdp`] or [`SocketOp::BindTcp`] failed: the address is
+    /// reported and skipped.
     BindFailed {
         /// Which one.
         base: BaseId,
@@ -70,6 +73,61 @@ pub enum Input<'a> {
         name: &'a str,
         /// Its addresses.
         addresses: &'a [IpAddr],
+    },
+    /// A [`SocketOp::Connect`] came to a connection.
+    Connected {
+        /// The base that it was asked for on.
+        base: BaseId,
+        /// The address that it leads to.
+        to: SocketAddr,
+        /// Our end, with the port that an active base got for it.
+        local: SocketAddr,
+    },
+    /// A [`SocketOp::Connect`] failed. Its socket is closed.
+    ConnectFailed {
+        /// The base that it was asked for on.
+        base: BaseId,
+        /// The address that it was to lead to.
+        to: SocketAddr,
+        /// What the system says; [`std::io::ErrorKind::AddrNotAvailable`] means
+        /// that the connection exists already and is about to be accepted.
+        kind: std::io::ErrorKind,
+    },
+    /// The listener of a base took a connection in. An attempt of ours to the
+    /// same address is over: its socket is closed and answers no more.
+    Accepted {
+        /// The base.
+        base: BaseId,
+        /// The address that it comes from.
+        from: SocketAddr,
+    },
+    /// The answer to [`SocketOp::Inspect`].
+    Inspected {
+        /// The base.
+        base: BaseId,
+        /// The address that the attempt leads to.
+        to: SocketAddr,
+        /// How far it is.
+        handshake: Handshake,
+    },
+    /// A connection ended: the peer closed it or it broke. Nothing more comes
+    /// of it, and it cannot be sent on.
+    Disconnected {
+        /// The base.
+        base: BaseId,
+        /// The peer's address.
+        from: SocketAddr,
+        /// What the system says; `None` where the peer closed it in order.
+        kind: Option<std::io::ErrorKind>,
+    },
+    /// On a connection whose peer has not passed a check, something else than
+    /// STUN arrived, or a frame too long for a check. Said once a connection;
+    /// what came is not kept.
+    NotStun {
+        /// The base.
+        base: BaseId,
+        /// The peer's address.
+        from: SocketAddr,
     },
     /// The system reported an error for a datagram to `to`: an ICMP error or
     /// a refused send. It is remembered as a reason and decides nothing.
@@ -106,6 +164,55 @@ pub enum SocketOp {
         /// The component that it serves.
         component: ComponentId,
     },
+    /// Make a base for TCP candidates of `ip`; answer with [`Input::Bound`] or
+    /// [`Input::BindFailed`]. A passive or simultaneous-open base is a listener
+    /// on a port of the driver's choice, to which every connection of the base
+    /// is bound too (RFC 6544 §5.1). An active one has no socket of its own: it
+    /// is bound at once, to port 9, and each of its connections gets a port of
+    /// the system's choice (RFC 6544 §4.1, §7.1).
+    BindTcp {
+        /// The number by which the core will know it.
+        base: BaseId,
+        /// The address.
+        ip: IpAddr,
+        /// The scope of a link-local IPv6 address, else 0.
+        scope: u32,
+        /// The stream that it serves.
+        stream: StreamId,
+        /// The component that it serves.
+        component: ComponentId,
+        /// Which way its connections are opened.
+        tcp_type: TcpType,
+    },
+    /// Open a connection from a TCP base, with a socket of its own; answer with
+    /// [`Input::Connected`] or [`Input::ConnectFailed`] when it is known, and
+    /// with neither after [`SocketOp::Disconnect`].
+    Connect {
+        /// The base.
+        base: BaseId,
+        /// Where to.
+        to: SocketAddr,
+        /// How messages stand on it.
+        framing: Framing,
+    },
+    /// Look how far an attempt is; answer with [`Input::Inspected`].
+    Inspect {
+        /// The base.
+        base: BaseId,
+        /// Where it leads to.
+        to: SocketAddr,
+    },
+    /// Give up an attempt, or close a connection; nothing is told of it any
+    /// more.
+    Disconnect {
+        /// The base.
+        base: BaseId,
+        /// The peer's address.
+        to: SocketAddr,
+        /// Reset an established connection rather than close it in order: it
+        /// lost, and nothing on it matters.
+        abort: bool,
+    },
     /// After a restart a socket serves the stream's new session too: checks
     /// will name the new fragment, [`super::Core::local_credentials`].
     Keep {
@@ -135,7 +242,7 @@ pub enum SocketOp {
     /// List the addresses of this machine once more, for a restart or a new
     /// stream; answer with [`Input::LocalAddresses`].
     ListAddresses,
-    /// Close a socket.
+    /// Close a socket, of a TCP base with all its connections.
     Close {
         /// Which one.
         base: BaseId,
@@ -143,7 +250,9 @@ pub enum SocketOp {
 }
 
 /// A datagram to send; its bytes are in the buffer given to
-/// [`super::Core::poll_transmit`].
+/// [`super::Core::poll_transmit`]. On a TCP base it is a message for the
+/// connection to `to`, and [`crate::tcp::head`] goes before it unless the
+/// connection is to a server ([`Framing::Stun`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// The socket to send it from.

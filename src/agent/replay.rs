@@ -300,6 +300,23 @@ impl Replay {
             RecordedInput::SendError { base, to, error } => {
                 Input::SendError { base: *base, to: *to, kind: *error }
             }
+            RecordedInput::Connected { base, to, local } => {
+                Input::Connected { base: *base, to: *to, local: *local }
+            }
+            RecordedInput::ConnectFailed { base, to, error } => {
+                Input::ConnectFailed { base: *base, to: *to, kind: *error }
+            }
+            RecordedInput::Accepted { base, from } => Input::Accepted { base: *base, from: *from },
+            RecordedInput::Inspected { base, to, handshake } => {
+                Input::Inspected { base: *base, to: *to, handshake: *handshake }
+            }
+            RecordedInput::Disconnected { base, from } => {
+                Input::Disconnected { base: *base, from: *from, kind: None }
+            }
+            RecordedInput::Broken { base, from, error } => {
+                Input::Disconnected { base: *base, from: *from, kind: Some(*error) }
+            }
+            RecordedInput::NotStun { base, from } => Input::NotStun { base: *base, from: *from },
             RecordedInput::Woke { slept } => Input::Woke { slept: *slept },
             RecordedInput::Datagram { base, from, message } => {
                 self.core.rebuild(*base, message, &mut self.bytes);

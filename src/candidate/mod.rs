@@ -65,6 +65,11 @@ pub enum Kind {
 
 /// The `tcptype` of a TCP candidate (RFC 6544 §4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum TcpType {
     /// Opens connections, accepts none.
     Active,

@@ -275,6 +275,10 @@ impl Shared {
                     machine.bases.insert(base, bound);
                 }
             }
+            SocketOp::BindTcp { .. }
+            | SocketOp::Connect { .. }
+            | SocketOp::Inspect { .. }
+            | SocketOp::Disconnect { .. } => {}
             SocketOp::Resolve { server } => {
                 let Some(entry) = self.servers.get(server).cloned() else { return };
                 let timeout = self.resolve_timeout;

@@ -10,21 +10,36 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stun", BASE),
     ("candidate", &["net", "timer", "rng", "stun"]),
     ("turn", &["net", "timer", "rng", "stun"]),
+    ("tcp", &["net", "timer", "rng", "stun"]),
     // Pairs are made of candidates: `check` uses the types of `candidate`.
     ("check", &["net", "timer", "rng", "stun", "candidate"]),
     ("gather", &["net", "timer", "rng", "stun", "turn", "candidate"]),
     ("agent", CORE),
     // What signalling carries, in the words of SDP: nothing in the crate needs it.
     ("sdp", &["net", "candidate", "agent"]),
-    ("driver", &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather", "agent"]),
+    ("driver", DRIVER),
     ("adapter", ABOVE),
     ("server", ABOVE),
 ];
 
 const BASE: &[&str] = &["net", "timer", "rng"];
-const CORE: &[&str] = &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather"];
-const ABOVE: &[&str] =
-    &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather", "agent", "driver"];
+const CORE: &[&str] =
+    &["net", "timer", "rng", "stun", "candidate", "turn", "tcp", "check", "gather"];
+const DRIVER: &[&str] =
+    &["net", "timer", "rng", "stun", "candidate", "turn", "tcp", "check", "gather", "agent"];
+const ABOVE: &[&str] = &[
+    "net",
+    "timer",
+    "rng",
+    "stun",
+    "candidate",
+    "turn",
+    "tcp",
+    "check",
+    "gather",
+    "agent",
+    "driver",
+];
 
 /// Imports that break the table on purpose: the file, the module, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];

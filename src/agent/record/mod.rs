@@ -19,6 +19,7 @@ use crate::agent::{BaseId, Core, Input, RemoteParameters, Sockets, StreamId};
 use crate::candidate::{Candidate, LocalAddress};
 use crate::check::PairId;
 use crate::net;
+use crate::tcp::Handshake;
 
 pub use config::{RecordedConfig, RecordedPolicy};
 #[cfg(feature = "serde")]
@@ -121,6 +122,30 @@ pub enum RecordedInput {
         #[cfg_attr(feature = "serde", serde(with = "form::error_kind"))]
         error: io::ErrorKind,
     },
+    /// [`Input::Connected`].
+    Connected { base: BaseId, to: SocketAddr, local: SocketAddr },
+    /// [`Input::ConnectFailed`].
+    ConnectFailed {
+        base: BaseId,
+        to: SocketAddr,
+        #[cfg_attr(feature = "serde", serde(with = "form::error_kind"))]
+        error: io::ErrorKind,
+    },
+    /// [`Input::Accepted`].
+    Accepted { base: BaseId, from: SocketAddr },
+    /// [`Input::Inspected`].
+    Inspected { base: BaseId, to: SocketAddr, handshake: Handshake },
+    /// [`Input::Disconnected`] in order.
+    Disconnected { base: BaseId, from: SocketAddr },
+    /// [`Input::Disconnected`] by an error.
+    Broken {
+        base: BaseId,
+        from: SocketAddr,
+        #[cfg_attr(feature = "serde", serde(with = "form::error_kind"))]
+        error: io::ErrorKind,
+    },
+    /// [`Input::NotStun`].
+    NotStun { base: BaseId, from: SocketAddr },
     /// [`Input::Woke`].
     Woke {
         #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
@@ -170,6 +195,30 @@ impl Core {
             Input::SendError { base, to, kind } => {
                 let error = net::error_with_word(kind);
                 RecordedInput::SendError { base, to: net::canonical(to), error }
+            }
+            Input::Connected { base, to, local } => {
+                let (to, local) = (net::canonical(to), net::canonical(local));
+                RecordedInput::Connected { base, to, local }
+            }
+            Input::ConnectFailed { base, to, kind } => {
+                let error = net::error_with_word(kind);
+                RecordedInput::ConnectFailed { base, to: net::canonical(to), error }
+            }
+            Input::Accepted { base, from } => {
+                RecordedInput::Accepted { base, from: net::canonical(from) }
+            }
+            Input::Inspected { base, to, handshake } => {
+                RecordedInput::Inspected { base, to: net::canonical(to), handshake }
+            }
+            Input::Disconnected { base, from, kind: None } => {
+                RecordedInput::Disconnected { base, from: net::canonical(from) }
+            }
+            Input::Disconnected { base, from, kind: Some(kind) } => {
+                let error = net::error_with_word(kind);
+                RecordedInput::Broken { base, from: net::canonical(from), error }
+            }
+            Input::NotStun { base, from } => {
+                RecordedInput::NotStun { base, from: net::canonical(from) }
             }
         }
     }

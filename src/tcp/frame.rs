@@ -1,0 +1,272 @@
+//! Messages on a stream: RFC 4571 frames between peers, STUN messages back to
+//! back towards a server (RFC 8489 §6.2.2).
+
+/// How messages stand on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Framing {
+    /// Each behind its length in two bytes (RFC 4571 §2): between peers, from
+    /// the first byte on (RFC 6544 §7.1, §7.2).
+    Rfc4571,
+    /// STUN messages, which say their length themselves: to a STUN server.
+    Stun,
+}
+
+/// The longest payload of a frame: its length has 16 bits.
+pub const MAX_FRAME: usize = 65_535;
+
+/// What a peer may send in one frame before it has passed a check: no check
+/// comes near it.
+pub const MAX_UNPROVEN_FRAME: usize = 2_048;
+
+/// Bytes of a stream that [`Deframer::space`] offers at least.
+const READ: usize = 16 * 1024;
+
+/// The head of a frame with a payload of this length; `None` above
+/// [`MAX_FRAME`].
+pub fn head(len: usize) -> Option<[u8; 2]> {
+    u16::try_from(len).ok().map(u16::to_be_bytes)
+}
+
+/// A stream that cannot be read any further: it has to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A frame announces more than may be sent yet.
+    #[error("a frame of {len} bytes is too long here: at most {limit} are taken")]
+    Oversize {
+        /// What it announces.
+        len: usize,
+        /// What is taken.
+        limit: usize,
+    },
+    /// The stream of a server holds something else than STUN.
+    #[error("the server sent something else than STUN (RFC 8489 §5)")]
+    NotStun,
+}
+
+/// Takes a stream apart into messages. It holds one message that is not whole
+/// yet, and what was read with it.
+///
+/// Read into [`Deframer::space`], say how much that was by
+/// [`Deframer::filled`], then take [`Deframer::next_frame`] until there is
+/// none.
+#[derive(Debug)]
+pub struct Deframer {
+    framing: Framing,
+    limit: usize,
+    buffer: Vec<u8>,
+    /// What is read and not yet taken stands between these.
+    start: usize,
+    end: usize,
+}
+
+impl Deframer {
+    /// At the start of a stream, on which a message may have up to
+    /// [`MAX_UNPROVEN_FRAME`] bytes.
+    pub const fn new(framing: Framing) -> Self {
+        let buffer = Vec::new();
+        Deframer { framing, limit: MAX_UNPROVEN_FRAME, buffer, start: 0, end: 0 }
+    }
+
+    /// The peer has passed a check: frames may have up to [`MAX_FRAME`] bytes.
+    pub fn prove(&mut self) {
+        self.limit = MAX_FRAME;
+    }
+
+    /// Where the next bytes of the stream are to be read to.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        let wanted = READ.max(self.missing());
+        if self.buffer.len() - self.end < wanted {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            self.buffer.resize((self.end + wanted).max(self.buffer.len()), 0);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// So many bytes were read to [`Deframer::space`].
+    ///
+    /// # Panics
+    /// If that is more than there was space.
+    pub fn filled(&mut self, count: usize) {
+        assert!(count <= self.buffer.len() - self.end, "more was read than there was space for");
+        self.end += count;
+    }
+
+    /// [`Deframer::space`] and [`Deframer::filled`] for bytes that are there.
+    pub fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let count = space.len().min(bytes.len());
+            let (now, later) = bytes.split_at(count);
+            space[..count].copy_from_slice(now);
+            self.filled(count);
+            bytes = later;
+        }
+    }
+
+    /// The next whole message; empty ones are legal (RFC 4571 §2).
+    ///
+    /// # Errors
+    /// [`FrameError`]; from then on it gives nothing else.
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        let read = &self.buffer[self.start..self.end];
+        let Some((skipped, len)) = self.measure(read)? else { return Ok(None) };
+        if len > self.limit {
+            return Err(FrameError::Oversize { len, limit: self.limit });
+        }
+        if read.len() < skipped + len {
+            return Ok(None);
+        }
+        let at = self.start + skipped;
+        self.start = at + len;
+        Ok(Some(&self.buffer[at..at + len]))
+    }
+
+    /// How much of the current message stands here already, its head counted:
+    /// a stream that ends in the middle of one was cut.
+    pub fn pending(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The bytes before a message, and its length; `None` where too little is
+    /// there to tell.
+    fn measure(&self, read: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+        match (self.framing, read) {
+            (Framing::Rfc4571, [high, low, ..]) => {
+                Ok(Some((2, usize::from(u16::from_be_bytes([*high, *low])))))
+            }
+            (Framing::Stun, [kind, ..]) if kind & 0xc0 != 0 => Err(FrameError::NotStun),
+            (Framing::Stun, [_, _, high, low, ..]) => {
+                let len = u16::from_be_bytes([*high, *low]);
+                if len % 4 != 0 {
+                    return Err(FrameError::NotStun);
+                }
+                Ok(Some((0, usize::from(len) + 20)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// How many bytes the current message still needs.
+    fn missing(&self) -> usize {
+        let read = &self.buffer[self.start..self.end];
+        let whole = self.measure(read).ok().flatten().map_or(0, |(skipped, len)| skipped + len);
+        whole.min(self.limit + 20).saturating_sub(read.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
+        let parts = messages.iter().map(|m| [&head(m.len()).unwrap()[..], m].concat());
+        parts.collect::<Vec<_>>().concat()
+    }
+
+    fn frames(deframer: &mut Deframer) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(frame) = deframer.next_frame().unwrap() {
+            all.push(frame.to_vec());
+        }
+        all
+    }
+
+    #[test]
+    fn a_stream_may_be_split_anywhere_and_frames_may_be_empty() {
+        let messages = [vec![], b"one".to_vec(), vec![], vec![0; 300], b"x".to_vec()];
+        let stream = framed(&messages);
+        for at in 0..=stream.len() {
+            let mut deframer = Deframer::new(Framing::Rfc4571);
+            let mut all = Vec::new();
+            for part in [&stream[..at], &stream[at..]] {
+                deframer.extend(part);
+                all.extend(frames(&mut deframer));
+            }
+            assert_eq!(all, messages, "split at {at}");
+            assert_eq!(deframer.pending(), 0);
+        }
+    }
+
+    #[test]
+    fn a_long_frame_passes_only_once_the_peer_is_proven() {
+        let stream = framed(&[vec![7; MAX_UNPROVEN_FRAME], vec![8; MAX_UNPROVEN_FRAME + 1]]);
+        let mut deframer = Deframer::new(Framing::Rfc4571);
+        deframer.extend(&stream);
+        assert_eq!(deframer.next_frame().unwrap().map(<[u8]>::len), Some(MAX_UNPROVEN_FRAME));
+        let oversize = FrameError::Oversize { len: 2_049, limit: 2_048 };
+        assert_eq!(deframer.next_frame(), Err(oversize));
+        assert_eq!(deframer.next_frame(), Err(oversize));
+        deframer.prove();
+        assert_eq!(deframer.next_frame().unwrap().map(<[u8]>::len), Some(2_049));
+        deframer.extend(&framed(&[vec![9; MAX_FRAME]]));
+        assert_eq!(deframer.next_frame().unwrap().map(<[u8]>::len), Some(MAX_FRAME));
+        assert_eq!(head(MAX_FRAME + 1), None);
+    }
+
+    #[test]
+    fn stun_messages_stand_back_to_back_and_nothing_else() {
+        let mut message = vec![0; 28];
+        message[3] = 8;
+        let stream = [message.clone(), vec![0; 20], message.clone()].concat();
+        for at in 0..=stream.len() {
+            let mut deframer = Deframer::new(Framing::Stun);
+            deframer.extend(&stream[..at]);
+            let mut all = frames(&mut deframer);
+            deframer.extend(&stream[at..]);
+            all.extend(frames(&mut deframer));
+            assert_eq!(all, [message.clone(), vec![0; 20], message.clone()]);
+        }
+        for wrong in [&b"HTTP/1.1"[..], &[0x80], &[0, 1, 0, 3]] {
+            let mut deframer = Deframer::new(Framing::Stun);
+            deframer.extend(wrong);
+            assert_eq!(deframer.next_frame(), Err(FrameError::NotStun));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..600), 0..20),
+            pieces in proptest::collection::vec(1usize..400, 1..40),
+        ) {
+            let stream = framed(&messages);
+            let mut deframer = Deframer::new(Framing::Rfc4571);
+            let (mut all, mut at) = (Vec::new(), 0);
+            for piece in pieces.iter().cycle().take(stream.len() + 1) {
+                let next = (at + piece).min(stream.len());
+                deframer.extend(&stream[at..next]);
+                at = next;
+                all.extend(frames(&mut deframer));
+            }
+            prop_assert_eq!(all, messages);
+        }
+
+        #[test]
+        fn any_stream_takes_bounded_memory(
+            bytes in proptest::collection::vec(any::<u8>(), 0..5_000), stun: bool,
+        ) {
+            let mut deframer = Deframer::new(if stun { Framing::Stun } else { Framing::Rfc4571 });
+            for piece in bytes.chunks(97) {
+                deframer.extend(piece);
+                while let Ok(Some(_)) = deframer.next_frame() {}
+                if deframer.next_frame().is_err() {
+                    break;
+                }
+                prop_assert!(deframer.pending() <= MAX_UNPROVEN_FRAME + 20);
+                prop_assert!(deframer.buffer.len() <= READ * 3);
+            }
+        }
+    }
+}
