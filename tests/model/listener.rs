@@ -11,12 +11,11 @@ use super::event::{ListenerId, SocketId};
 use super::receive::CHALLENGE_SPACING;
 use super::segment::{Segment, after, before};
 use super::socket::Told;
+use super::stream::WINDOW;
 
 /// tcp_synack_retries.
 const SYN_ACK_RETRIES: u32 = 5;
 const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
-/// The window that a SYN-ACK offers.
-const FIRST_WINDOW: u32 = 65_535;
 
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -95,7 +94,7 @@ impl Request {
         if segment.ack.is_some_and(|ack| ack != snd_nxt) {
             return segment.refusal().map_or(Verdict::Ignored, Verdict::Answer);
         }
-        let window_end = rcv_nxt.wrapping_add(FIRST_WINDOW);
+        let window_end = rcv_nxt.wrapping_add(WINDOW);
         let fits = segment.seq == rcv_nxt
             || after(segment.end(), rcv_nxt) && before(segment.seq, window_end);
         if !fits {

@@ -14,6 +14,7 @@ use super::kernel::{Effects, Kernel};
 use super::log::{Fate, Log, Record, Sender, What};
 use super::nat::Nat;
 use super::packet::{Body, Packet};
+use super::segment::Segment;
 use super::socket::{Outcome, Socket, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -252,6 +253,11 @@ impl Network {
     /// A datagram from `from`, which needs no socket.
     pub fn send_udp(&mut self, host: HostId, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.emit(host, from, to, Body::Datagram(bytes.to_vec()));
+    }
+
+    /// A segment as from a raw socket, which the kernel of `host` knows nothing of.
+    pub fn inject(&mut self, host: HostId, from: SocketAddr, to: SocketAddr, segment: Segment) {
+        self.emit(host, from, to, Body::Segment(segment));
     }
 
     fn drive<T>(

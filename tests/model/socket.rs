@@ -51,6 +51,8 @@ const LINEAR_TIMEOUTS: u32 = 4;
 const SYN_RETRIES: u32 = 6;
 /// tcp_retries2.
 const DATA_RETRIES: u32 = 15;
+/// tcp_orphan_retries, where it is 0: of what its owner has closed.
+const ORPHAN_RETRIES: u32 = 8;
 /// tcp_fin_timeout.
 pub(super) const FIN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -153,6 +155,7 @@ impl Socket {
             State::SynSent => SYN_RETRIES + LINEAR_TIMEOUTS,
             State::SynRecv => SYN_RETRIES,
             State::FinWait2 => 0,
+            _ if self.orphan => ORPHAN_RETRIES,
             _ => DATA_RETRIES,
         };
         if self.retransmits >= most {

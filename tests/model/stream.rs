@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use super::segment::{Segment, after, before};
 
 /// The most bytes that wait for an acknowledgement in one connection.
-pub const SEND_BUFFER: usize = 1 << 18;
-/// The window that a receiver offers; it never fills, as applications read at once.
-pub const WINDOW: u32 = 1 << 18;
+pub const SEND_BUFFER: usize = WINDOW as usize;
+/// The window that a receiver offers; it does not grow, and never fills for long, as
+/// applications read at once.
+pub const WINDOW: u32 = 65_535;
 /// What one segment carries at most.
 pub const SEGMENT_SIZE: usize = 1460;
 /// The most segments that wait for one before them.

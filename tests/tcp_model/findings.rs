@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use floe::timer::Time;
 
-use crate::model::{Answer, HostEvent, Kind, Rules};
+use crate::model::{Answer, HostEvent, Rules};
 use crate::punch::{Punch, Side, Strategy};
 
 const SKEWS: [u64; 10] = [0, 10, 20, 40, 60, 100, 200, 500, 1000, 2000];
@@ -27,7 +27,7 @@ fn late(time: u64) -> Time {
 fn cell(sides: [Side; 2], rtt: u64) -> (Option<Duration>, Punch) {
     let start = sides[0].starts.max(sides[1].starts);
     let mut punch = Punch::new(sides, millis(rtt));
-    punch.run(late(20_000));
+    punch.run(late(8_000));
     let took = punch.succeeded().map(|time| time - (Time::ZERO + start));
     (took, punch)
 }
@@ -79,24 +79,30 @@ fn through_nats_that_reset_one_connect_needs_luck_and_several_do_not() {
     }
 }
 
-/// Finding 3.
+/// Finding 3: every new connect ends the handshake of the one before it.
 #[test]
 fn a_silent_connect_that_is_made_anew_every_20_ms_never_works() {
-    let recycles = |period| Strategy { recycles: Some(period), ..Strategy::default() };
-    for rules in [DROPS, RESETS] {
+    let recycles =
+        |period, aborts| Strategy { recycles: Some(period), aborts, ..Strategy::default() };
+    for (rules, aborts) in [(DROPS, true), (RESETS, true), (DROPS, false), (RESETS, false)] {
         for rtt in [21, 50, 200] {
             for skew in SKEWS {
                 let sides = [Side::new(rules, 0), Side::new(rules, skew)];
-                let (took, punch) = cell(sides.map(|s| s.with(recycles(millis(20)))), rtt);
-                assert_eq!(took, None, "RTT {rtt}, skew {skew}");
-                assert!(punch.network.log().sent(punch.hosts[0], Kind::Syn).count() > 900);
+                let (took, punch) = cell(sides.map(|s| s.with(recycles(millis(20), aborts))), rtt);
+                assert_eq!(took, None, "RTT {rtt}, skew {skew}, {aborts}");
+                // What was closed in SYN_RECV sends its FIN in vain, and keeps
+                // the pair of addresses for itself.
+                let in_use = |(_, kind): &(Time, ErrorKind)| *kind == ErrorKind::AddrNotAvailable;
+                let in_use = punch.failures[0].iter().filter(|f| in_use(f)).count();
+                assert_eq!(in_use > 100, !aborts, "RTT {rtt}, skew {skew}");
             }
         }
     }
     // Seldom enough, and it works.
     for skew in SKEWS {
         let sides = [Side::new(DROPS, 0), Side::new(DROPS, skew)];
-        let sides = [sides[0].with(recycles(millis(430))), sides[1].with(recycles(millis(400)))];
+        let periods = [430, 400].map(|period| recycles(millis(period), false));
+        let sides = [0, 1].map(|at: usize| sides[at].with(periods[at]));
         assert!(cell(sides, 50).0.is_some(), "skew {skew}");
     }
 }
@@ -115,28 +121,35 @@ fn a_full_cone_and_a_symmetric_nat_need_the_listener() {
     }
 }
 
-/// Finding 6.
+/// Finding 6, at an RTT of 40 ms: who answers how, who starts when, and how
+/// long after the late start both have the connection.
 #[test]
 fn before_a_hostile_nat_the_order_matters() {
-    let hostile = Rules::PORT_RESTRICTED.hostile(Answer::Drop);
-    for (hostile_starts, other_starts, took) in [(80, 0, 40), (0, 80, 960)] {
-        let sides = [Side::new(hostile, hostile_starts), Side::new(DROPS, other_starts)];
-        let (found, _) = cell(sides, 40);
-        assert_eq!(found, Some(millis(took)), "{hostile_starts}, {other_starts}");
+    use Answer::{Drop, Reset};
+    let cases = [
+        // The side whose NAT lets a known SYN in goes first, as it should.
+        (Drop, Drop, 0, 80, Some(60)),
+        (Reset, Drop, 0, 80, Some(60)),
+        // Its socket is refused before the other starts.
+        (Drop, Reset, 0, 80, None),
+        // Not if the other's SYN is there before the RST.
+        (Drop, Reset, 0, 10, Some(60)),
+        // The wrong order costs a retransmission, 0.92 s more.
+        (Drop, Drop, 80, 0, Some(980)),
+        // Against an RST it costs everything.
+        (Reset, Drop, 80, 0, None),
+        (Drop, Reset, 80, 0, None),
+        (Reset, Reset, 80, 0, None),
+    ];
+    for (passing, hostile, passing_starts, hostile_starts, took) in cases {
+        let rules = Rules::PORT_RESTRICTED.answering(hostile).hostile(hostile);
+        let passing_rules = Rules::PORT_RESTRICTED.answering(passing);
+        let sides = [Side::new(passing_rules, passing_starts), Side::new(rules, hostile_starts)];
+        let case = (passing, hostile, passing_starts, hostile_starts);
+        assert_eq!(cell(sides, 40).0, took.map(millis), "{case:?}");
     }
-    // Both are hostile: nothing passes.
-    assert_eq!(cell([Side::new(hostile, 0), Side::new(hostile, 0)], 40).0, None);
-    let hostile = RESETS.hostile(Answer::Reset);
-    for (hostile_starts, other_starts, works) in [(80, 0, false), (0, 80, false)] {
-        let sides = [Side::new(hostile, hostile_starts), Side::new(RESETS, other_starts)];
-        assert_eq!(cell(sides, 40).0.is_some(), works, "{hostile_starts}, {other_starts}");
-    }
-    for (hostile_starts, other_starts, works) in [(80, 0, true), (0, 80, false)] {
-        let sides = [Side::new(hostile, hostile_starts), Side::new(DROPS, other_starts)];
-        let (found, punch) = cell(sides, 40);
-        let (_, _) = (works, punch.failures);
-        println!("{hostile_starts} {other_starts} {found:?}");
-    }
+    let hostile = DROPS.hostile(Drop);
+    assert_eq!(cell([Side::new(hostile, 0), Side::new(hostile, 0)], 40).0, None, "both");
 }
 
 /// Finding 7: the connection is there already, and the listener has it.

@@ -7,5 +7,8 @@
 #[path = "../model/mod.rs"]
 mod model;
 
+mod calls;
 mod findings;
+mod paths;
 mod punch;
+mod seeds;

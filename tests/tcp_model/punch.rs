@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use floe::timer::Time;
 
-use crate::model::{
-    HostEvent, HostId, INTERNET, ListenerId, Nat, NatId, Network, Rules, SocketId, State,
-};
+use crate::model::{HostEvent, HostId, INTERNET, ListenerId, Nat, Network, Rules, SocketId, State};
 
 /// What an end does beside its first connect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +19,8 @@ pub struct Strategy {
     pub again: Option<Duration>,
     /// A connect that has no answer is closed and made anew, so often.
     pub recycles: Option<Duration>,
+    /// With an RST, if it got as far as SYN_RECV.
+    pub aborts: bool,
 }
 
 /// One side of the punch.
@@ -42,9 +42,6 @@ impl Side {
     }
 }
 
-/// The port of both hosts.
-pub const PORT: u16 = 6000;
-
 pub fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -53,7 +50,6 @@ pub fn at(text: &str) -> SocketAddr {
 pub struct Punch {
     pub network: Network,
     pub hosts: [HostId; 2],
-    pub nats: [NatId; 2],
     pub locals: [SocketAddr; 2],
     /// Where each side's port is expected from outside.
     pub mapped: [SocketAddr; 2],
@@ -72,12 +68,10 @@ impl Punch {
         let mut network = Network::new(7);
         let locals = [at("10.0.1.2:6000"), at("10.0.2.2:6000")];
         let mapped = [at("203.0.113.1:6000"), at("203.0.113.2:6000")];
-        let nats = [0, 1].map(|side: usize| {
-            let nat = Nat::new(sides[side].rules, Some(mapped[side].ip()), 40_000);
-            network.add_nat(nat, INTERNET, rtt / 4)
-        });
         let hosts = [0, 1].map(|side: usize| {
-            network.add_host(locals[side].ip(), Some(nats[side]), Duration::ZERO)
+            let nat = Nat::new(sides[side].rules, Some(mapped[side].ip()), 40_000);
+            let nat = network.add_nat(nat, INTERNET, rtt / 4);
+            network.add_host(locals[side].ip(), Some(nat), Duration::ZERO)
         });
         let listeners = [0, 1].map(|side: usize| {
             let listens = sides[side].strategy.listens;
@@ -87,7 +81,6 @@ impl Punch {
         Punch {
             network,
             hosts,
-            nats,
             locals,
             mapped,
             listeners,
@@ -151,7 +144,11 @@ impl Punch {
             return;
         }
         if let Some(socket) = self.connecting[side].take() {
-            self.network.close(socket);
+            if self.sides[side].strategy.aborts {
+                self.network.abort(socket);
+            } else {
+                self.network.close(socket);
+            }
         }
         let (host, local) = (self.hosts[side], self.locals[side]);
         match self.network.connect(host, local, self.mapped[1 - side]) {
