@@ -231,6 +231,21 @@ fn a_stale_connection_is_found_out_by_a_challenge() {
 }
 
 #[test]
+fn a_challenge_goes_out_once_in_500_ms() {
+    let (mut network, _, two) = connected();
+    let start = network.now();
+    for (after, challenges) in [(0, 1), (400, 1), (501, 2)] {
+        wait(&mut network, after);
+        network.inject(HostId(0), at(A), at(B), Segment::syn(7));
+        network.inject(HostId(0), at(A), at(B), Segment::syn(8));
+        wait(&mut network, 50);
+        let acks = course(&network, start).into_iter().filter(|sent| *sent == (1, Kind::Ack));
+        assert_eq!(acks.count(), challenges, "after {after}");
+    }
+    assert_eq!(network.state(two), State::Established);
+}
+
+#[test]
 fn close_says_goodbye_only_to_who_has_answered() {
     let (mut network, a, _) = pair();
     let socket = network.connect(a, at(A), at("192.0.2.9:1")).unwrap();

@@ -132,6 +132,23 @@ fn a_nat_answers_what_it_does_not_let_in() {
 }
 
 #[test]
+fn a_nat_forgets_a_connection_that_was_refused() {
+    let closed = at("198.51.100.1:99");
+    for forgets in [false, true] {
+        let (mut network, server, host, _) = home(Rules::PORT_RESTRICTED);
+        let socket = network.connect(host, at(HOME), closed).unwrap();
+        // Until the SYN has passed the NAT, or until the RST has.
+        wait(&mut network, if forgets { 100 } else { 5 });
+        network.close(socket);
+        network.connect(server, closed, at(&format!("{OUTSIDE}:6000"))).unwrap();
+        wait(&mut network, 30);
+        let records = network.log().records().iter();
+        let stopped = records.filter(|r| matches!(r.fate, Fate::Stopped(..))).count();
+        assert_eq!(stopped > 0, forgets);
+    }
+}
+
+#[test]
 fn a_packet_makes_a_hairpin_where_the_rules_allow_it() {
     for hairpin in [false, true] {
         let (mut network, _, host, nat) = home(Rules { hairpin, ..Rules::FULL_CONE });
