@@ -6,12 +6,25 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 /// The transport protocol of a candidate (RFC 8839 §5.1, RFC 6544 §4.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Protocol {
     /// Datagrams (RFC 768).
+    #[default]
     Udp,
     /// A stream, framed by RFC 4571.
     Tcp,
+}
+
+impl Protocol {
+    /// TCP, or else UDP.
+    pub(crate) const fn of(is_tcp: bool) -> Self {
+        if is_tcp { Protocol::Tcp } else { Protocol::Udp }
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -112,6 +125,67 @@ pub fn error_with_word(kind: ErrorKind) -> ErrorKind {
 /// The error that [`error_word`] has this word for.
 pub fn error_of_word(word: &str) -> Option<ErrorKind> {
     ERROR_WORDS.iter().find(|(_, w)| *w == word).map(|(kind, _)| *kind)
+}
+
+/// Why there is no connection between two addresses, as far as one end of it
+/// can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum NotConnected {
+    /// Nothing ever answered.
+    Silent,
+    /// Something refused; how far away is not known.
+    Refused,
+    /// It was refused sooner than the peer could have answered: by our own NAT,
+    /// or a firewall near us.
+    RefusedNearby,
+    /// The peer, or a NAT or firewall near it, refused.
+    RefusedByPeer,
+    /// The peer's SYN arrived and our answers to it came to nothing: something
+    /// on the way eats them, or the peer gave up.
+    HalfOpen,
+    /// It was open, and ended before it was of use.
+    Ended,
+    /// What answered is not the peer: it does not speak STUN.
+    NotThePeer,
+    /// Our NAT gives each destination another port, so that the peer aims at
+    /// one that is not ours.
+    MappingDiffers,
+    /// Our NAT has given the port another mapping towards this peer than
+    /// towards the server that told us of it.
+    Poisoned,
+    /// This system refuses to open a connection from both ends at once.
+    NoSimultaneousOpen,
+    /// There were as many connections as there may be.
+    Limit,
+    /// The system refused for this reason.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    System(ErrorKind),
+}
+
+impl NotConnected {
+    /// The reason in one word. It stays the same in every version.
+    pub const fn word(self) -> &'static str {
+        match self {
+            NotConnected::Silent => "silent",
+            NotConnected::Refused => "refused",
+            NotConnected::RefusedNearby => "refused-nearby",
+            NotConnected::RefusedByPeer => "refused-by-peer",
+            NotConnected::HalfOpen => "half-open",
+            NotConnected::Ended => "ended",
+            NotConnected::NotThePeer => "not-the-peer",
+            NotConnected::MappingDiffers => "mapping-differs",
+            NotConnected::Poisoned => "poisoned",
+            NotConnected::NoSimultaneousOpen => "no-simultaneous-open",
+            NotConnected::Limit => "limit",
+            NotConnected::System(_) => "system",
+        }
+    }
 }
 
 #[cfg(test)]

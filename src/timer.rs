@@ -105,6 +105,9 @@ pub enum Reason {
     Nominate,
     /// The patience timer of RFC 8863 ends.
     Patience,
+    /// An attempt to connect, or a connection that has to prove itself, has had
+    /// its time (RFC 6544 §7).
+    Connect,
     /// What a concluded session does not need is given back (RFC 8445 §8.3.1).
     Free,
 }

@@ -14,6 +14,7 @@ use floe::agent::{
 };
 use floe::candidate::{Candidate, Kind};
 use floe::check::Role;
+use floe::net::Protocol;
 use floe::rng::Seed;
 use floe::stun::{Class, IntegrityKey, Message, write_success};
 use floe::timer::{Pacer, Time};
@@ -41,11 +42,13 @@ fn local(ip: &str) -> LocalAddress {
 fn server(address: &str) -> StunServer {
     let address = addr(address);
     let (host, port) = (address.ip().to_string().into(), address.port());
-    StunServer { uri: format!("stun:{address}").into(), host, port, address: Some(address) }
+    let (uri, address) = (format!("stun:{address}").into(), Some(address));
+    StunServer { uri, host, port, address, protocol: Protocol::Udp }
 }
 
 fn named_server(host: &str) -> StunServer {
-    StunServer { uri: format!("stun:{host}").into(), host: host.into(), port: 3478, address: None }
+    let (uri, host) = (format!("stun:{host}").into(), host.into());
+    StunServer { uri, host, port: 3478, address: None, protocol: Protocol::Udp }
 }
 
 /// What a server sees a base as, and after how long it says so.

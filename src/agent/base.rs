@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::{BaseId, Core, Happened, SocketOp, StreamId};
-use crate::candidate::ComponentId;
+use crate::candidate::{ComponentId, TcpType};
 use crate::check::LocalId;
 use crate::stun::CheckTemplate;
 use crate::timer::Time;
@@ -15,6 +15,8 @@ pub(super) struct Base {
     pub(super) id: BaseId,
     pub(super) stream: StreamId,
     pub(super) component: ComponentId,
+    /// Which way its connections are opened; `None` for UDP.
+    pub(super) tcp_type: Option<TcpType>,
     /// The address that it was asked for.
     pub(super) ip: IpAddr,
     /// The length of its network's prefix, if known.
@@ -98,12 +100,12 @@ impl Core {
 
     /// Asks for a socket.
     pub(super) fn bind(&mut self, base: Base) {
-        self.socket_ops.push_back(SocketOp::BindUdp {
-            base: base.id,
-            ip: base.ip,
-            scope: base.scope,
-            stream: base.stream,
-            component: base.component,
+        let Base { id, ip, scope, stream, component, .. } = base;
+        self.socket_ops.push_back(match base.tcp_type {
+            None => SocketOp::BindUdp { base: id, ip, scope, stream, component },
+            Some(tcp_type) => {
+                SocketOp::BindTcp { base: id, ip, scope, stream, component, tcp_type }
+            }
         });
         self.bases.push(base);
     }
@@ -124,6 +126,7 @@ impl Core {
             BasePhase::Open(_) => {
                 self.write_early(|outgoing| outgoing.base == id);
                 self.bases.remove(at);
+                self.tcp.close_base(id.0);
                 self.socket_ops.push_back(SocketOp::Close { base: id });
                 self.log.add(now, || Happened::SocketClosed { base: id });
             }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::Rewrite;
-use crate::candidate::RemotePolicy;
+use crate::candidate::{RemotePolicy, TcpType};
 use crate::check::{NominationPolicy, Role};
+use crate::net::Protocol;
 
 /// A STUN server to learn server-reflexive candidates from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,59 @@ pub struct StunServer {
     pub port: u16,
     /// Its address, if the host is a literal; else the driver resolves it.
     pub address: Option<SocketAddr>,
+    /// How it is asked: over UDP for UDP candidates, over TCP for TCP
+    /// candidates, from their own ports (RFC 6544 §5.2).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub protocol: Protocol,
+}
+
+/// The transports that candidates are gathered for. Over which the peer's can
+/// be reached follows from them (RFC 6544 §6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub struct Transports {
+    /// UDP.
+    pub udp: bool,
+    /// TCP connections that we open to passive candidates of the peer.
+    pub tcp_active: bool,
+    /// TCP connections that we accept.
+    pub tcp_passive: bool,
+    /// TCP connections that both sides open at once.
+    pub tcp_so: bool,
+}
+
+impl Transports {
+    /// UDP alone, the default.
+    pub const UDP: Self =
+        Transports { udp: true, tcp_active: false, tcp_passive: false, tcp_so: false };
+    /// TCP in every direction, and no UDP.
+    pub const TCP: Self =
+        Transports { udp: false, tcp_active: true, tcp_passive: true, tcp_so: true };
+    /// All of them.
+    pub const ALL: Self = Transports { udp: true, ..Self::TCP };
+
+    /// `None` for UDP, and the types of TCP candidates, in the order in which
+    /// they are gathered. A lite agent opens no connections (RFC 6544 §4.4).
+    pub(super) fn list(self, lite: bool) -> impl Iterator<Item = Option<TcpType>> + Clone {
+        [
+            (self.udp, None),
+            (self.tcp_active && !lite, Some(TcpType::Active)),
+            (self.tcp_passive, Some(TcpType::Passive)),
+            (self.tcp_so && !lite, Some(TcpType::SimultaneousOpen)),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, tcp_type)| wanted.then_some(tcp_type))
+    }
+}
+
+impl Default for Transports {
+    fn default() -> Self {
+        Self::UDP
+    }
 }
 
 /// The settings of an agent. [`Config::new`] gives the defaults, and
@@ -80,6 +134,13 @@ pub struct Config {
     pub gather_host: bool,
     /// Server-reflexive candidates are gathered.
     pub gather_server_reflexive: bool,
+    /// The transports of candidates. Default UDP: TCP, whose losses hold up
+    /// what comes behind them, is for the application to choose (RFC 6544 §4.1).
+    pub transports: Transports,
+    /// This system opens a connection from both ends at once (RFC 9293 §3.5).
+    /// Hardened ones do not; the driver knows. It decides nothing, and is
+    /// given as the reason where such a connection fails. Default true.
+    pub simultaneous_open: bool,
     /// Gather IPv4 addresses.
     pub ipv4: bool,
     /// Gather IPv6 addresses.
@@ -110,6 +171,8 @@ impl Config {
             rewrites: Vec::new(),
             gather_host: true,
             gather_server_reflexive: true,
+            transports: Transports::UDP,
+            simultaneous_open: true,
             ipv4: true,
             ipv6: true,
             log: false,

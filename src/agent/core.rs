@@ -22,6 +22,7 @@ use crate::candidate::{Candidate, Foundations, Kind};
 use crate::check::{Checks, Limits, PairId, Role};
 use crate::net;
 use crate::rng::Rng;
+use crate::tcp::Connections;
 use crate::timer::{Pacer, Reason, Time};
 
 /// Streams of an agent.
@@ -52,6 +53,8 @@ pub struct Core {
     pub(super) places: Box<[Place]>,
     pub(super) checks: Checks,
     pub(super) foundations: Foundations,
+    /// TCP connections and attempts at them.
+    pub(super) tcp: Connections,
     pub(super) gather_pace: GatherPace,
     pub(super) kept: Vec<Kept>,
     /// Remote candidates that wait for an address, or to be judged.
@@ -86,6 +89,7 @@ impl Core {
             checks.set_lite();
         }
         let mut core = Core {
+            tcp: Connections::default(),
             gather_pace: GatherPace::default(),
             kept: Vec::new(),
             held: Vec::new(),
@@ -225,6 +229,7 @@ impl Core {
         }
         self.gather_pace = GatherPace::default();
         self.kept.clear();
+        self.tcp.close();
         self.held.clear();
         self.outgoing.clear();
         let bases: Vec<BaseId> = self.bases.iter().map(|base| base.id).collect();
@@ -256,7 +261,7 @@ impl Core {
             | Input::Accepted { .. }
             | Input::Inspected { .. }
             | Input::Disconnected { .. }
-            | Input::NotStun { .. } => {}
+            | Input::NotStun { .. } => self.connection_input(&input, now),
         }
         self.advance(now);
     }
@@ -281,7 +286,8 @@ impl Core {
         let gather = self.next_gathering().map(|t| (t, Reason::Gather));
         let free = self.next_free().map(|t| (t, Reason::Free));
         let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
-        [self.checks.poll_timeout(), gather, keepalive, free].into_iter().flatten().min()
+        let connect = self.tcp.poll_timeout().map(|t| (t, Reason::Connect));
+        [self.checks.poll_timeout(), gather, keepalive, free, connect].into_iter().flatten().min()
     }
 
     /// The next thing that only the driver can do.
@@ -321,6 +327,7 @@ impl Core {
         self.leave_dead_paths(now);
         self.free(now);
         self.report(now);
+        self.advance_tcp(now);
     }
 
     pub(super) fn drop_now(

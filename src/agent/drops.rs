@@ -41,6 +41,9 @@ pub enum DropReason {
     /// An address that the policy refuses: a remote candidate with it, a name
     /// that resolves to it, or a check that came from it.
     Address,
+    /// Something else than STUN came on a connection of a peer that has not
+    /// passed a check, or a frame too long for one (RFC 6544 §7.1).
+    NotStun,
     /// The agent is closed.
     Closed,
     /// The queue of messages to send was full.
@@ -66,6 +69,7 @@ impl DropReason {
         DropReason::Name,
         DropReason::Unsupported,
         DropReason::Address,
+        DropReason::NotStun,
         DropReason::Closed,
         DropReason::QueueFull,
     ];
@@ -88,6 +92,7 @@ impl fmt::Display for DropReason {
             DropReason::Name => "name",
             DropReason::Unsupported => "unsupported",
             DropReason::Address => "address",
+            DropReason::NotStun => "not-stun",
             DropReason::Closed => "closed",
             DropReason::QueueFull => "queue-full",
         })

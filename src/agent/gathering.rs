@@ -9,8 +9,8 @@ use crate::agent::network::place;
 use crate::agent::stream::{Session, Stream};
 use crate::agent::{BaseId, Config, Core, Event, Happened, SocketOp, Sockets, StreamId};
 use crate::candidate::{
-    AddressRules, ComponentId, Foundations, Kind, LocalAddress, Origin, Ranked, priority, qualify,
-    type_preference,
+    AddressRules, ComponentId, Foundations, Kind, LocalAddress, MAX_OTHER_PREFERENCE, Origin,
+    PairingClass, Ranked, TcpType, priority, qualify, tcp_local_preference, type_preference,
 };
 use crate::check::{Local, LocalId, Path};
 use crate::gather::Gatherer;
@@ -52,8 +52,10 @@ impl Gathering {
         } else {
             0
         };
-        let gatherer = (servers > 0)
-            .then(|| Box::new(Gatherer::new(servers, config.gather_timeout, config.pacing)));
+        let gatherer = (servers > 0).then(|| {
+            let protocols = config.stun_servers.iter().map(|server| server.protocol);
+            Box::new(Gatherer::new(protocols, config.gather_timeout, config.pacing))
+        });
         Gathering {
             gatherer,
             awaits_addresses: true,
@@ -129,7 +131,8 @@ impl Core {
         for (_, list) in &lists {
             self.ask_resolver(*list, waiting);
             self.ask_for_names(*list, waiting);
-            let bases = addresses.len() * self.checks.components(*list).len();
+            let transports = self.config.transports.list(self.config.lite).count();
+            let bases = addresses.len() * self.checks.components(*list).len() * transports;
             self.bases.reserve_exact(bases);
             self.checks.expect_bases(*list, bases);
         }
@@ -163,14 +166,29 @@ impl Core {
         }
     }
 
-    /// A base of the session on an address: one that the stream has, or a new
-    /// one.
+    /// The bases of the session on an address, one for each transport (RFC 6544
+    /// §5.1: passive and simultaneous-open candidates have ports of their own).
     pub(super) fn use_address(
         &mut self,
         stream: StreamId,
         list: u16,
         component: ComponentId,
         ranked: &Ranked,
+        now: Time,
+    ) {
+        for tcp_type in self.config.transports.list(self.config.lite) {
+            self.use_place(stream, list, component, (ranked, tcp_type), now);
+        }
+    }
+
+    /// A base of the session on an address: one that the stream has, or a new
+    /// one.
+    fn use_place(
+        &mut self,
+        stream: StreamId,
+        list: u16,
+        component: ComponentId,
+        (ranked, tcp_type): (&Ranked, Option<TcpType>),
         now: Time,
     ) {
         let (ip, scope) = place(ranked);
@@ -181,6 +199,7 @@ impl Core {
         let seat = Seat::new(list, ranked.local_preference);
         let serves = |base: &&mut Base| {
             (base.stream, base.component, base.ip, base.scope) == (stream, component, ip, scope)
+                && base.tcp_type == tcp_type
                 && base.phase != BasePhase::Abandoned
         };
         // The newest, where a restart has bound it twice.
@@ -198,7 +217,17 @@ impl Core {
                 let phase = BasePhase::Binding;
                 let prefix = ranked.address.prefix;
                 let seats = vec![seat];
-                self.bind(Base { id, stream, component, ip, prefix, scope, phase, seats });
+                self.bind(Base {
+                    id,
+                    stream,
+                    component,
+                    tcp_type,
+                    ip,
+                    prefix,
+                    scope,
+                    phase,
+                    seats,
+                });
             }
         }
     }
@@ -226,7 +255,8 @@ impl Core {
         let Some(base) = self.base(id) else { return };
         let (Some(address), Some(seat)) = (base.address(), base.seat(list)) else { return };
         let (component, preference) = (base.component, seat.local_preference);
-        let of_kind = |kind| priority(type_preference(kind, Protocol::Udp), preference, component);
+        let tcp_type = base.tcp_type;
+        let of_kind = |kind| priority_of(kind, tcp_type, preference, component);
         let scoped = self.in_scope_of(id, address);
         let local = Local {
             component,
@@ -235,8 +265,13 @@ impl Core {
             kind: Kind::Host,
             priority: of_kind(Kind::Host),
             reflexive_priority: of_kind(Kind::PeerReflexive),
-            foundation: foundation(&mut self.foundations, Kind::Host, scoped, None),
-            path: Path::default(),
+            foundation: foundation(&mut self.foundations, Kind::Host, scoped, tcp_type, None),
+            path: Path {
+                reliable: tcp_type.is_some(),
+                dials: tcp_type.is_some_and(|tcp_type| tcp_type != TcpType::Passive),
+                class: PairingClass::of(tcp_type),
+                indirect: false,
+            },
             related: None,
         };
         let local = self.checks.add_base(list, local);
@@ -249,7 +284,11 @@ impl Core {
         if let Some(session) = session_mut(&mut self.streams, list) {
             session.gathering.binding -= 1;
             if let Some(gatherer) = &mut session.gathering.gatherer {
-                gatherer.add_base(id.0, address, now);
+                // Nobody connects to an active candidate: what is reflexive of it
+                // follows from the others.
+                if tcp_type != Some(TcpType::Active) {
+                    gatherer.add_base(id.0, address, Protocol::of(tcp_type.is_some()), now);
+                }
             }
         }
     }
@@ -328,8 +367,29 @@ pub(super) fn foundation(
     foundations: &mut Foundations,
     kind: Kind,
     base: SocketAddr,
+    tcp_type: Option<TcpType>,
     server: Option<SocketAddr>,
 ) -> crate::candidate::Foundation {
-    let server = server.map(|s| s.ip());
-    foundations.of(&Origin { kind, base, protocol: Protocol::Udp, tcp_type: None, server })
+    let (server, protocol) = (server.map(|s| s.ip()), Protocol::of(tcp_type.is_some()));
+    foundations.of(&Origin { kind, base, protocol, tcp_type, server })
+}
+
+/// The priority of a candidate on an address of this local preference: of TCP
+/// the direction comes first in it (RFC 6544 §4.2).
+pub(super) fn priority_of(
+    kind: Kind,
+    tcp_type: Option<TcpType>,
+    preference: u16,
+    component: ComponentId,
+) -> u32 {
+    let protocol = Protocol::of(tcp_type.is_some());
+    let preference = match tcp_type {
+        None => preference,
+        Some(tcp_type) => {
+            // As many addresses as differ in it, and the reflexive ones of each.
+            let other = MAX_OTHER_PREFERENCE - (u16::MAX - preference).min(MAX_OTHER_PREFERENCE);
+            tcp_local_preference(kind, tcp_type, other)
+        }
+    };
+    priority(type_preference(kind, protocol), preference, component)
 }

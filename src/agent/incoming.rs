@@ -90,6 +90,7 @@ impl Core {
             return Ok(());
         }
         let Arrival { base, from, now, .. } = arrival;
+        self.heard(base, from, now);
         let use_candidate = message.use_candidate();
         self.log.add(now, || Happened::CheckReceived { base, from, use_candidate });
         let nomination = message.nomination().map(|number| number & NOMINATION_BITS);
@@ -242,6 +243,7 @@ impl Core {
             self.checks.unauthentic(&id);
             return Err(DropReason::Integrity);
         }
+        self.heard(base, from, now);
         match (message.class(), message.xor_mapped_address(), message.error()) {
             _ if message.has_unknown_required() => {
                 // RFC 8489 §6.3.3: the transaction has failed.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::agent::record::{Given, Numbers, RecordedTransaction, SentMessage};
 #[cfg(feature = "serde")]
 use crate::agent::record::{maybe_millis, millis_of_time};
+use crate::agent::tcp::ConnectionChange;
 use crate::agent::{
     BaseId, DropReason, Event, RemoteParameters, SocketOp, State, StateReason, StreamId,
 };
@@ -99,6 +100,16 @@ pub enum Happened {
     SocketClosed {
         /// The socket.
         base: BaseId,
+    },
+    /// A TCP connection, or an attempt at one.
+    Connection {
+        /// The base that it belongs to.
+        base: BaseId,
+        /// The peer's address, or a server's.
+        remote: SocketAddr,
+        /// What happened to it.
+        #[cfg_attr(feature = "serde", serde(flatten))]
+        change: ConnectionChange,
     },
     /// A candidate of ours was found.
     LocalCandidate {

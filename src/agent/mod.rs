@@ -174,9 +174,10 @@ mod rewrite;
 mod state;
 mod stats;
 mod stream;
+mod tcp;
 
 pub use crate::candidate::LocalAddress;
-pub use config::{Config, Credentials, RemoteParameters, StunServer};
+pub use config::{Config, Credentials, RemoteParameters, StunServer, Transports};
 pub use core::Core;
 pub use drops::{DropCounts, DropReason};
 pub use error::CommandError;
@@ -193,3 +194,4 @@ pub use report::PairReport;
 pub use restart::Sockets;
 pub use rewrite::{Rewrite, RewriteMode};
 pub use stats::{CandidatePairStats, CandidateStats, IceStats, StatsId, TransportStats};
+pub use tcp::ConnectionChange;

@@ -4,15 +4,17 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::agent::gathering::{foundation, session_mut};
+use crate::agent::gathering::{foundation, priority_of, session_mut};
 use crate::agent::outgoing::{Outgoing, What};
 use crate::agent::{BaseId, Core, DropReason, Event, Happened};
-use crate::candidate::{Kind, Ranked, priority, type_preference};
+use crate::candidate::{Kind, Ranked, TcpType};
 use crate::check::Local;
 use crate::gather::{Gatherer, Handled, Outcome};
-use crate::net::Protocol;
 use crate::stun::{Message, TransactionId};
 use crate::timer::Time;
+
+/// The port of active candidates.
+const DISCARD: u16 = 9;
 
 impl Core {
     pub(super) fn resolved(&mut self, server: usize, addresses: &[SocketAddr]) {
@@ -41,6 +43,10 @@ impl Core {
             gatherer.handle_timeout(now);
             self.start_gathering_transaction(&mut gatherer, now);
             while let Some(request) = gatherer.poll_send() {
+                // TCP delivers it, or breaks.
+                if self.is_tcp(BaseId(request.base)) {
+                    continue;
+                }
                 let base = BaseId(request.base);
                 self.send(Outgoing { base, to: request.to, id: request.id, what: What::Server });
             }
@@ -79,6 +85,9 @@ impl Core {
             let id = TransactionId(self.rng.bytes());
             if let Some(request) = gatherer.start_next(id, now) {
                 let (base, server) = (BaseId(request.base), request.to);
+                if !self.opens_server(&request, now) {
+                    continue;
+                }
                 self.send(Outgoing { base, to: server, id, what: What::Server });
                 self.log.add(now, || Happened::ServerAsked { base, server });
             }
@@ -91,7 +100,13 @@ impl Core {
                 let base = BaseId(base);
                 self.log.add(now, || Happened::ServerAnswered { base, server, mapped });
                 self.add_reflexive(list, base, (server, server_address), mapped, now);
-                self.keep_alive(base, server_address, now);
+                // The connection to the server keeps a mapping of TCP.
+                match self.is_tcp(base) {
+                    true => {
+                        self.add_active_reflexive(list, base, (server, server_address), mapped, now)
+                    }
+                    false => self.keep_alive(base, server_address, now),
+                }
             }
             Outcome::Failed { server, cause, code, text, .. } => {
                 let Some(entry) = self.config.stun_servers.get(server) else { return };
@@ -126,7 +141,7 @@ impl Core {
             return self.record_redundant_local(list, &host, mapped, known, now);
         }
         let kind = Kind::ServerReflexive;
-        let preference = type_preference(kind, Protocol::Udp);
+        let tcp_type = host.path.class.tcp_type();
         // Those of a rewrite come first: they need no answer.
         let nth = self.config.rewrites.len() + server;
         let local_preference = Ranked::reflexive_preference(base_preference, nth);
@@ -134,8 +149,14 @@ impl Core {
         let local = Local {
             address: mapped,
             kind,
-            priority: priority(preference, local_preference, host.component),
-            foundation: foundation(&mut self.foundations, kind, scoped, Some(server_address)),
+            priority: priority_of(kind, tcp_type, local_preference, host.component),
+            foundation: foundation(
+                &mut self.foundations,
+                kind,
+                scoped,
+                tcp_type,
+                Some(server_address),
+            ),
             related: Some(host.address),
             ..host
         };
@@ -145,6 +166,30 @@ impl Core {
                 session.gathering.servers.push((local, server));
             }
             self.announce(list, local, now);
+        }
+    }
+
+    /// The active candidate beside a passive or simultaneous-open one has the
+    /// same address outside, and port 9 (RFC 6544 §4.5). Its own pairs would be
+    /// pruned; whoever filters by address has to know it.
+    fn add_active_reflexive(
+        &mut self,
+        list: u16,
+        id: BaseId,
+        server: (usize, SocketAddr),
+        mapped: SocketAddr,
+        now: Time,
+    ) {
+        let Some(base) = self.open_base(id) else { return };
+        let place = (base.stream, base.component, base.ip, base.scope);
+        let is_it = |base: &&crate::agent::base::Base| {
+            base.tcp_type == Some(TcpType::Active)
+                && (base.stream, base.component, base.ip, base.scope) == place
+                && base.is_open()
+        };
+        if let Some(active) = self.bases.iter().find(is_it).map(|base| base.id) {
+            let mapped = SocketAddr::new(mapped.ip(), DISCARD);
+            self.add_reflexive(list, active, server, mapped, now);
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::core::DECISION;
 use crate::agent::{CommandError, Core, DropReason, Happened, SocketOp, StreamId};
-use crate::candidate::{AddressRefusal, Candidate, Host, OwnAddress, is_mdns_name};
+use crate::candidate::{AddressRefusal, Candidate, Host, OwnAddress, TcpType, is_mdns_name};
 use crate::check::Refused;
 use crate::net::{self, Protocol};
 use crate::timer::Time;
@@ -77,7 +77,7 @@ impl Core {
                 return Err(CommandError::Ignored(why));
             }
         };
-        match self.admits(address, candidate.protocol) {
+        match self.admits(address, aimed_at(candidate)) {
             // A loopback remote may well come before our own candidates do.
             Err(refusal) if refusal.depends_on_ours() && !self.has_bound(stream) => {
                 self.hold(stream, candidate, Some(address), now)
@@ -163,7 +163,7 @@ impl Core {
         address: SocketAddr,
         now: Time,
     ) -> Result<(), CommandError> {
-        if let Err(refusal) = self.judge(address, candidate.protocol, now) {
+        if let Err(refusal) = self.judge(address, aimed_at(candidate), now) {
             self.drop_now(DropReason::Address, Some(address), now);
             return Err(CommandError::RemoteAddress(refusal));
         }
@@ -222,7 +222,7 @@ impl Core {
         // What belongs to the session before a restart is of no use any more.
         all.retain(|held| self.stream(held.stream).is_some_and(|s| s.current.list == held.list));
         let (ready, held): (Vec<_>, Vec<_>) = all.into_iter().partition(|held| {
-            let judged = |a: SocketAddr| self.admits(a, held.candidate.protocol).is_ok();
+            let judged = |a: SocketAddr| self.admits(a, aimed_at(&held.candidate)).is_ok();
             held.address.is_some_and(|address| self.has_bound(held.stream) || judged(address))
         });
         self.held = held;
@@ -259,6 +259,16 @@ impl Core {
     }
 }
 
+/// By which rules a candidate's address is judged. Nobody ever connects to the
+/// port of an active candidate, so that the rules for ports of TCP do not
+/// concern it.
+fn aimed_at(candidate: &Candidate) -> Protocol {
+    match candidate.tcp_type {
+        Some(TcpType::Active) => Protocol::Udp,
+        _ => candidate.protocol,
+    }
+}
+
 /// What leads to a candidate that can be checked.
 enum Usable<'a> {
     Ip(IpAddr),
@@ -269,8 +279,8 @@ fn usable_host(
     candidate: &Candidate,
     resolve_mdns: bool,
 ) -> Result<Usable<'_>, (DropReason, &'static str)> {
-    if candidate.protocol != Protocol::Udp {
-        return Err((DropReason::Unsupported, "TCP candidates are not supported yet"));
+    if candidate.protocol == Protocol::Tcp && candidate.tcp_type.is_none() {
+        return Err((DropReason::Unsupported, "a TCP candidate needs its tcptype (RFC 6544 §4.5)"));
     }
     match &candidate.host {
         Host::Ip(ip) => Ok(Usable::Ip(*ip)),

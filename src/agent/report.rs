@@ -81,6 +81,9 @@ impl Core {
     /// Tells what the check lists have to tell, and sends what they start.
     pub(super) fn report(&mut self, now: Time) {
         while let Some(start) = self.checks.poll_start() {
+            if !self.opens_path(&start, now) {
+                continue;
+            }
             self.send_start(&start);
             let crate::check::Start { pair, kind, again, use_candidate, .. } = start;
             self.log.add(now, || Happened::CheckSent { pair, kind, again, use_candidate });
@@ -215,12 +218,13 @@ impl Core {
 
     /// Our candidate as it is, or would be, signalled.
     pub(super) fn local_candidate(&self, stream: u16, id: LocalId) -> Candidate {
-        let Local { component, address, kind, priority, foundation, related, .. } =
+        let Local { component, address, kind, priority, foundation, related, path, .. } =
             *self.checks.local(stream, id);
+        let tcp_type = path.class.tcp_type();
         Candidate {
             foundation,
             component,
-            protocol: Protocol::Udp,
+            protocol: Protocol::of(tcp_type.is_some()),
             priority,
             host: match self.name_of(address.ip()).filter(|_| kind == Kind::Host) {
                 Some(name) => Host::Name(name.into()),
@@ -233,27 +237,27 @@ impl Core {
                 _ if self.config.gather_host && !self.config.publish_mdns => related,
                 _ => related.map(hidden),
             },
-            tcp_type: None,
+            tcp_type,
             extensions: Vec::new(),
         }
     }
 
     /// The peer's candidate as it was signalled, or as it was found.
     pub(super) fn remote_candidate(&self, stream: u16, id: RemoteId) -> Candidate {
-        let Remote { component, address, kind, priority, foundation, signalled } =
+        let Remote { component, address, kind, priority, class, foundation, signalled } =
             self.checks.remote(stream, id);
         match signalled {
             Some(candidate) => Candidate::clone(candidate),
             None => Candidate {
                 foundation: *foundation,
                 component: *component,
-                protocol: Protocol::Udp,
+                protocol: Protocol::of(class.tcp_type().is_some()),
                 priority: *priority,
                 host: Host::Ip(address.ip()),
                 port: address.port(),
                 kind: *kind,
                 related: None,
-                tcp_type: None,
+                tcp_type: class.tcp_type(),
                 extensions: Vec::new(),
             },
         }

@@ -152,9 +152,10 @@ impl Core {
         }
         let used = self.checks.valid_bases(list);
         let of_stream = self.bases.iter().filter(|base| base.stream == id);
-        let unused: Vec<_> =
-            of_stream.map(|base| base.id).filter(|base| !used.contains(&base.0)).collect();
+        let (kept, unused): (Vec<_>, Vec<_>) =
+            of_stream.map(|base| base.id).partition(|base| used.contains(&base.0));
         unused.into_iter().for_each(|base| self.close_base(base, now));
+        kept.into_iter().for_each(|base| self.close_connections(base));
     }
 
     pub(super) fn do_revoke_consent(

@@ -3,11 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::agent::gathering::foundation;
+use crate::agent::gathering::{foundation, priority_of};
 use crate::agent::{BaseId, Core};
-use crate::candidate::{Kind, Ranked, priority, type_preference};
+use crate::candidate::{Kind, Ranked};
 use crate::check::Local;
-use crate::net::{Family, Protocol};
+use crate::net::Family;
 use crate::timer::Time;
 
 /// A public address that a 1:1 NAT keeps for an address of this machine,
@@ -92,12 +92,12 @@ impl Core {
                 (Kind::ServerReflexive, Some(host.address), scoped)
             }
         };
-        let preference = type_preference(kind, Protocol::Udp);
+        let tcp_type = host.path.class.tcp_type();
         Local {
             address,
             kind,
-            priority: priority(preference, local_preference, host.component),
-            foundation: foundation(&mut self.foundations, kind, scoped, None),
+            priority: priority_of(kind, tcp_type, local_preference, host.component),
+            foundation: foundation(&mut self.foundations, kind, scoped, tcp_type, None),
             related,
             ..host.clone()
         }

@@ -79,6 +79,52 @@ pub enum TcpType {
     SimultaneousOpen,
 }
 
+/// Which candidates can be paired: those of which each has the class that is
+/// the other's mate (RFC 8445 §6.1.2.2, RFC 6544 §6.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PairingClass {
+    /// UDP, with its like.
+    #[default]
+    Datagram,
+    /// `active`, with `passive`.
+    Active,
+    /// `passive`, with `active`.
+    Passive,
+    /// `so`, with its like.
+    SimultaneousOpen,
+}
+
+impl PairingClass {
+    /// The class of candidates of a `tcptype`, or without one of UDP.
+    pub const fn of(tcp_type: Option<TcpType>) -> Self {
+        match tcp_type {
+            None => PairingClass::Datagram,
+            Some(TcpType::Active) => PairingClass::Active,
+            Some(TcpType::Passive) => PairingClass::Passive,
+            Some(TcpType::SimultaneousOpen) => PairingClass::SimultaneousOpen,
+        }
+    }
+
+    /// The class that it can be paired with.
+    pub const fn mate(self) -> Self {
+        match self {
+            PairingClass::Active => PairingClass::Passive,
+            PairingClass::Passive => PairingClass::Active,
+            PairingClass::Datagram | PairingClass::SimultaneousOpen => self,
+        }
+    }
+
+    /// The `tcptype` of its candidates; `None` for UDP.
+    pub const fn tcp_type(self) -> Option<TcpType> {
+        match self {
+            PairingClass::Datagram => None,
+            PairingClass::Active => Some(TcpType::Active),
+            PairingClass::Passive => Some(TcpType::Passive),
+            PairingClass::SimultaneousOpen => Some(TcpType::SimultaneousOpen),
+        }
+    }
+}
+
 /// A component of a data stream: 1 to 256 (RFC 8839 §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentId(u16);

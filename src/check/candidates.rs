@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::candidate::{Candidate, ComponentId, Foundation, Kind};
+use crate::candidate::{Candidate, ComponentId, Foundation, Kind, PairingClass};
 
 /// A local candidate of a stream, numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +16,14 @@ pub struct RemoteId(pub u16);
 /// All that the check engine knows of the path under a candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// The path delivers or breaks: no retransmission of checks over it.
+    /// The path delivers or breaks: no retransmission of checks over it. It is
+    /// there only once it has been opened.
     pub reliable: bool,
+    /// We can open it. Of reliable paths that only the peer can open no pairs
+    /// are formed but by its checks (RFC 6544 §6.2).
+    pub dials: bool,
+    /// Which remote candidates it leads to.
+    pub class: PairingClass,
     /// The path leads through a third party.
     pub indirect: bool,
 }
@@ -59,6 +65,8 @@ pub struct Remote {
     pub kind: Kind,
     /// The priority.
     pub priority: u32,
+    /// Which of our paths lead to it.
+    pub class: PairingClass,
     /// The foundation; peer-reflexive candidates get one of their own.
     pub foundation: Foundation,
     /// The candidate as it was signalled; `None` while peer-reflexive.

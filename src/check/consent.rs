@@ -165,6 +165,32 @@ impl Checks {
         }
     }
 
+    /// The path under a pair is gone and may come back: no data is sent before
+    /// a consent check is answered. Returns whether there was consent.
+    pub(super) fn suspend_consent(&mut self, pair: PairId, now: Time) -> bool {
+        let lite = self.lite;
+        let mut any = false;
+        for consent in self.consents_mut().filter(|c| c.pair == pair) {
+            (consent.suspended, consent.count, consent.overdue) = (true, 0, None);
+            if !lite {
+                consent.next = Some(now);
+            }
+            any = true;
+        }
+        any
+    }
+
+    /// The path under a pair has come back: consent is asked for at once.
+    pub(super) fn ask_pair(&mut self, pair: PairId, now: Time) {
+        let lite = self.lite;
+        for consent in self.consents_mut().filter(|c| c.pair == pair && c.suspended) {
+            (consent.count, consent.overdue) = (0, None);
+            if !lite {
+                consent.next = Some(now);
+            }
+        }
+    }
+
     /// The peer answered a check on the pair less than 30 seconds ago.
     pub(super) fn has_consent(&self, pair: PairId, now: Time) -> bool {
         self.pair(pair).confirmed.is_some_and(|at| at + EXPIRY > now)
@@ -221,7 +247,7 @@ impl Checks {
         });
     }
 
-    fn consent_expired(&mut self, pair: PairId, reason: FailReason, now: Time) {
+    pub(super) fn consent_expired(&mut self, pair: PairId, reason: FailReason, now: Time) {
         self.set_state(pair, PairState::Failed);
         self.pair_mut(pair).reason = Some(reason);
         self.pair_mut(pair).flags.nominating = false;

@@ -22,6 +22,8 @@ pub(super) struct Flight {
     /// When it is sent again, or has timed out.
     pub(super) deadline: Time,
     pub(super) retransmission: Retransmission,
+    /// It is sent once: the path delivers it, or breaks (RFC 6544 §7.1).
+    pub(super) reliable: bool,
     /// Not sent again and no failure when it ends, but a late answer counts
     /// (RFC 8445 §7.3.1.4).
     pub(super) cancelled: bool,
@@ -68,6 +70,11 @@ impl Flights {
     pub(super) fn take(&mut self, id: &TransactionId) -> Option<Flight> {
         let at = self.0.iter().position(|f| f.id == *id)?;
         Some(self.0.swap_remove(at))
+    }
+
+    /// The live flights of a pair.
+    pub(super) fn of_pair(&mut self, pair: PairId) -> impl Iterator<Item = &mut Flight> {
+        self.0.iter_mut().filter(move |f| f.pair == pair && !f.cancelled)
     }
 
     pub(super) fn find(&self, id: &TransactionId) -> Option<&Flight> {

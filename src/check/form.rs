@@ -1,7 +1,7 @@
 //! How pairs are formed and how many are kept (RFC 8445 §6.1.2.2–§6.1.2.6,
 //! RFC 8838 §12).
 
-use crate::candidate::{Candidate, ComponentId, Host};
+use crate::candidate::{Candidate, ComponentId, Host, PairingClass};
 use crate::check::candidates::{LocalEntry, RemoteEntry};
 use crate::check::pair::{Flags, priority_in};
 use crate::check::{
@@ -61,9 +61,8 @@ impl Checks {
         if !list.takes_candidates(state.ok_or(Refused::Component)?) {
             return Err(Refused::Concluded);
         }
-        let known = list.remotes.iter().position(|r| {
-            !r.gone && r.remote.component == component && r.remote.address == address
-        });
+        let class = PairingClass::of(candidate.tcp_type);
+        let known = list.remote_at(component, address, class);
         if let Some(known) = known {
             let entry = &mut list.remotes[known];
             if entry.remote.signalled.is_some() {
@@ -85,6 +84,7 @@ impl Checks {
             address,
             kind: candidate.kind,
             priority: candidate.priority,
+            class,
             foundation: candidate.foundation,
             signalled: Some(Box::new(candidate.clone())),
         };
@@ -167,18 +167,22 @@ impl Checks {
     }
 
     /// §6.1.2.2: same component, same family, and what reaches only a link or
-    /// only this machine with its like.
+    /// only this machine with its like. RFC 6544 §6.2: directions that meet, and
+    /// nothing from where only the peer can open a path.
     pub(super) fn may_pair(&self, stream: u16, local: LocalId, remote: RemoteId) -> bool {
         let list = &self.lists[usize::from(stream)];
         let (local, remote) = (list.local(local), list.remote(remote));
         let (ours, theirs) = (local.local.address.ip(), remote.remote.address.ip());
+        let path = local.local.path;
         local.pairable
+            && (path.dials || !path.reliable)
+            && path.class.mate() == remote.remote.class
             && !remote.gone
             && local.local.component == remote.remote.component
             && Family::of(ours) == Family::of(theirs)
             && crate::net::is_link_local_v6(ours) == crate::net::is_link_local_v6(theirs)
             && ours.is_loopback() == theirs.is_loopback()
-            && !(local.local.path.indirect && is_hidden(&remote.remote))
+            && !(path.indirect && is_hidden(&remote.remote))
     }
 
     /// The base whose pair the remote candidate keeps in any case: the one of

@@ -1,9 +1,11 @@
 //! A check list: one data stream's pairs, in the order of their priority.
 
-use crate::candidate::ComponentId;
+use std::net::SocketAddr;
+
+use crate::candidate::{ComponentId, PairingClass};
 use crate::check::candidates::{LocalEntry, RemoteEntry};
 use crate::check::consent::Consent;
-use crate::check::{LocalId, Pair, PairId, RemoteId};
+use crate::check::{LocalId, Pair, PairId, Remote, RemoteId};
 use crate::timer::Time;
 use std::collections::VecDeque;
 
@@ -185,6 +187,19 @@ impl List {
 
     pub(super) fn remote(&self, id: RemoteId) -> &RemoteEntry {
         &self.remotes[usize::from(id.0)]
+    }
+
+    /// The number of the remote candidate with this address.
+    pub(super) fn remote_at(
+        &self,
+        component: ComponentId,
+        address: SocketAddr,
+        class: PairingClass,
+    ) -> Option<usize> {
+        self.remotes.iter().position(|entry| {
+            let Remote { component: c, address: a, class: k, .. } = entry.remote;
+            !entry.gone && (c, a, k) == (component, address, class)
+        })
     }
 
     pub(super) fn has_pair(&self, pairs: &[Pair], local: LocalId, remote: RemoteId) -> bool {

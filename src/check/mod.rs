@@ -18,6 +18,7 @@ mod lite;
 mod nominate;
 mod notice;
 mod pair;
+mod path;
 mod renominate;
 mod respond;
 mod retire;

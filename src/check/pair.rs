@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::candidate::ComponentId;
 use crate::check::{LocalId, RemoteId, Role, Tally};
-use crate::net;
+use crate::net::{self, NotConnected};
 use crate::timer::Time;
 
 /// A candidate pair of an agent. The number of a pair that had to make room
@@ -54,6 +54,8 @@ pub enum FailReason {
     /// No answer, and the system reported this error for the path: a send
     /// that it refused, or an ICMP error.
     Refused(io::ErrorKind),
+    /// No way to the remote candidate could be opened (RFC 6544 §7.1).
+    NotConnected(NotConnected),
     /// No answer that could be believed: answers came whose integrity was
     /// wrong, as with the password of another session.
     WrongIntegrity,
@@ -88,6 +90,7 @@ impl FailReason {
         match self {
             FailReason::NoAnswer => "no-answer",
             FailReason::Refused(_) => "refused",
+            FailReason::NotConnected(_) => "not-connected",
             FailReason::WrongIntegrity => "wrong-integrity",
             FailReason::NotSymmetric => "not-symmetric",
             FailReason::ErrorResponse(_) => "error-response",
@@ -113,6 +116,10 @@ impl fmt::Display for FailReason {
         f.write_str(self.word())?;
         match self {
             FailReason::Refused(kind) => write!(f, " ({})", net::error_word(*kind)),
+            FailReason::NotConnected(NotConnected::System(kind)) => {
+                write!(f, " (system: {})", net::error_word(*kind))
+            }
+            FailReason::NotConnected(why) => write!(f, " ({})", why.word()),
             FailReason::ErrorResponse(code) => write!(f, " ({code})"),
             FailReason::Superseded(by) => write!(f, " (by pair {})", by.0),
             _ => Ok(()),

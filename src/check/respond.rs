@@ -98,10 +98,8 @@ impl Checks {
         request: &PeerRequest,
     ) -> Result<RemoteId, Refused> {
         let list = &self.lists[usize::from(stream)];
-        let known = list.remotes.iter().position(|r| {
-            !r.gone && r.remote.component == component && r.remote.address == request.from
-        });
-        if let Some(at) = known {
+        let class = list.local(request.local).local.path.class.mate();
+        if let Some(at) = list.remote_at(component, request.from, class) {
             return Ok(RemoteId(at as u16));
         }
         let number = u32::try_from(list.remotes.len()).unwrap_or(u32::MAX);
@@ -110,6 +108,7 @@ impl Checks {
             address: request.from,
             kind: Kind::PeerReflexive,
             priority: request.priority.clamp(1, MAX_PRIORITY),
+            class,
             foundation: Foundation::from_number(number),
             signalled: None,
         };

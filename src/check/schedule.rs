@@ -1,10 +1,10 @@
 //! What is sent when (RFC 8445 §6.1.4.2, §14): at most one new check a Ta
 //! over all lists, at most one retransmission a Ta beside it.
 
-use crate::check::flight::{Flight, rto};
+use crate::check::flight::{Flight, MIN_RTO, rto};
 use crate::check::list::List;
 use crate::check::{
-    Checks, FailReason, ListState, Notice, PairId, PairState, Role, Start, StartKind,
+    Checks, FailReason, ListState, Notice, PairId, PairState, Path, Role, Start, StartKind,
 };
 use crate::rng::Rng;
 use crate::stun::{Retransmission, TransactionId};
@@ -189,7 +189,12 @@ impl Checks {
                 self.nominations = (self.nominations + 1) & MAX_NOMINATION;
                 self.nominations
             });
-        let rto = rto(self.ta, self.waiting + self.in_progress, self.pair(pair).rtt);
+        let reliable = self.path(pair).reliable;
+        let rto = match reliable {
+            // After this, nothing waits for it.
+            true => MIN_RTO,
+            false => rto(self.ta, self.waiting + self.in_progress, self.pair(pair).rtt),
+        };
         let mut retransmission = Retransmission::new(rto);
         let deadline = retransmission.start(now);
         let flight = Flight {
@@ -204,11 +209,18 @@ impl Checks {
             last_sent: now,
             deadline,
             retransmission,
+            reliable,
             cancelled: false,
         };
         self.emit(&flight, false);
         self.pair_mut(pair).first_sent.get_or_insert(now);
         self.flights.push(flight);
+    }
+
+    /// What the path under a pair is like.
+    pub(super) fn path(&self, pair: PairId) -> Path {
+        let pair = self.pair(pair);
+        self.local(pair.stream, pair.local).path
     }
 
     fn emit(&mut self, flight: &Flight, again: bool) {
@@ -230,10 +242,16 @@ impl Checks {
                 self.flights.take(&id);
                 continue;
             }
-            if !may_send {
+            let end = flight.end();
+            if flight.reliable && now < end {
+                flight.deadline = end;
+                let pair = flight.pair;
+                self.leave_behind(pair);
+                continue;
+            }
+            if !may_send && !flight.reliable {
                 return;
             }
-            let end = flight.end();
             match flight.retransmission.advance(now).filter(|_| now < end) {
                 Some(deadline) => {
                     flight.deadline = deadline.min(end);

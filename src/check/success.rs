@@ -166,7 +166,10 @@ impl Checks {
         }
         // Another base may have the same address in another realm
         // (RFC 8445 App. B.2): what belongs to our base comes first.
-        let is_it = |l: &&LocalEntry| l.local.component == p.component && l.local.address == mapped;
+        let is_it = |l: &&LocalEntry| {
+            let Local { component, address, path, .. } = l.local;
+            (component, address, path.class) == (p.component, mapped, base.path.class)
+        };
         let candidates = || (0..).map(LocalId).zip(&list.locals);
         let known = candidates()
             .find(|(_, l)| is_it(l) && l.local.base == base.base)

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::agent::StunServer;
+use crate::net::Protocol;
 
 /// The port of a `stun:` URI that names none (RFC 7064 §3.2, RFC 8489 §8.1).
 const DEFAULT_PORT: u16 = 3478;
@@ -30,8 +31,8 @@ pub enum UriRule {
     /// The scheme comes first.
     #[error("it has to start with `stun:` (RFC 7064 §3.1)")]
     Scheme,
-    /// Only UDP is supported.
-    #[error("only STUN over UDP is supported, without TLS and `?transport=`")]
+    /// The transport is UDP or TCP; `?transport=` is an extension of ours.
+    #[error("only STUN over UDP and, with `?transport=tcp`, over TCP is supported, without TLS")]
     Transport,
     /// The host is a name, an IPv4 address or an IPv6 address in brackets.
     #[error("the host is a name, an IPv4 address or an IPv6 address in brackets (RFC 7064 §3.1)")]
@@ -44,7 +45,8 @@ pub enum UriRule {
 impl FromStr for StunServer {
     type Err = UriError;
 
-    /// Reads `stun:host`, `stun:host:port` or `stun:[address]:port`.
+    /// Reads `stun:host`, `stun:host:port` or `stun:[address]:port`, with
+    /// `?transport=tcp` behind it for a server that is asked over TCP.
     fn from_str(uri: &str) -> Result<Self, UriError> {
         parse(uri).map_err(|rule| UriError { uri: uri.into(), rule })
     }
@@ -58,9 +60,10 @@ fn parse(uri: &str) -> Result<StunServer, UriRule> {
     if !scheme.eq_ignore_ascii_case("stun") {
         return Err(UriRule::Scheme);
     }
-    let rest = match rest.split_once('?') {
-        None => rest,
-        Some((rest, "transport=udp")) => rest,
+    let (rest, protocol) = match rest.split_once('?') {
+        None => (rest, Protocol::Udp),
+        Some((rest, "transport=udp")) => (rest, Protocol::Udp),
+        Some((rest, "transport=tcp")) => (rest, Protocol::Tcp),
         Some(_) => return Err(UriRule::Transport),
     };
     let (host, port, ip) = host_and_port(rest)?;
@@ -69,7 +72,7 @@ fn parse(uri: &str) -> Result<StunServer, UriRule> {
         Some(digits) => parse_port(digits).ok_or(UriRule::Port)?,
     };
     let address = ip.map(|ip| SocketAddr::new(ip, port));
-    Ok(StunServer { uri: uri.into(), host: host.into(), port, address })
+    Ok(StunServer { uri: uri.into(), host: host.into(), port, address, protocol })
 }
 
 fn host_and_port(rest: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), UriRule> {
@@ -107,17 +110,20 @@ mod tests {
 
     #[test]
     fn uris_are_read() {
-        for (uri, host, port, address) in [
-            ("stun:stun.example.org", "stun.example.org", 3478, None),
-            ("STUN:a-b.example:19302", "a-b.example", 19302, None),
-            ("stun:192.0.2.1:5", "192.0.2.1", 5, Some("192.0.2.1:5")),
-            ("stun:192.0.2.1?transport=udp", "192.0.2.1", 3478, Some("192.0.2.1:3478")),
-            ("stun:[2001:db8::1]", "2001:db8::1", 3478, Some("[2001:db8::1]:3478")),
-            ("stun:[::1]:65535", "::1", 65535, Some("[::1]:65535")),
+        use Protocol::{Tcp, Udp};
+        for (uri, host, port, address, protocol) in [
+            ("stun:stun.example.org", "stun.example.org", 3478, None, Udp),
+            ("STUN:a-b.example:19302", "a-b.example", 19302, None, Udp),
+            ("stun:192.0.2.1:5", "192.0.2.1", 5, Some("192.0.2.1:5"), Udp),
+            ("stun:192.0.2.1?transport=udp", "192.0.2.1", 3478, Some("192.0.2.1:3478"), Udp),
+            ("stun:a.example?transport=tcp", "a.example", 3478, None, Tcp),
+            ("stun:[2001:db8::1]", "2001:db8::1", 3478, Some("[2001:db8::1]:3478"), Udp),
+            ("stun:[::1]:65535", "::1", 65535, Some("[::1]:65535"), Udp),
         ] {
             let server: StunServer = uri.parse().unwrap();
             let address = address.map(|address| address.parse().unwrap());
-            let expected = StunServer { uri: uri.into(), host: host.into(), port, address };
+            let (uri, host) = (uri.into(), host.into());
+            let expected = StunServer { uri, host, port, address, protocol };
             assert_eq!(server, expected);
         }
     }
@@ -129,7 +135,7 @@ mod tests {
             ("stun.example.org:3478", UriRule::Scheme),
             ("turn:example.org", UriRule::Scheme),
             ("stuns:example.org", UriRule::Transport),
-            ("stun:example.org?transport=tcp", UriRule::Transport),
+            ("stun:example.org?transport=sctp", UriRule::Transport),
             ("stun:", UriRule::Host),
             ("stun::3478", UriRule::Host),
             ("stun:user@example.org", UriRule::Host),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::gather::job::{Due, Failure, Job};
 use crate::gather::{BindingRequest, Cause, Handled, NOT_REACHED, Outcome, response};
-use crate::net::{self, Family};
+use crate::net::{self, Family, Protocol};
 use crate::stun::{Message, TransactionId};
 use crate::timer::Time;
 
@@ -22,7 +22,7 @@ pub struct Gatherer {
     budget: Duration,
     pacing: Duration,
     servers: Vec<Server>,
-    bases: BTreeMap<u32, SocketAddr>,
+    bases: BTreeMap<u32, (SocketAddr, Protocol)>,
     /// By server first: each base hears of one server before any asks the next.
     jobs: BTreeMap<Key, Job>,
     waiting: BTreeSet<Key>,
@@ -37,8 +37,10 @@ pub struct Gatherer {
 /// A server's index and a base.
 type Key = (usize, u32);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Server {
+    /// How it is asked.
+    protocol: Protocol,
     /// `None` until the name is resolved, empty if it was not.
     addresses: Option<Vec<SocketAddr>>,
     /// The name has been reported as unresolved.
@@ -49,13 +51,18 @@ struct Server {
 const MAX_ADDRESSES: usize = 32;
 
 impl Gatherer {
-    /// A gatherer for `servers` servers, with `budget` for each base and
-    /// server. New transactions will be `pacing` (Ta) apart.
-    pub fn new(servers: usize, budget: Duration, pacing: Duration) -> Self {
+    /// A gatherer for servers that are asked by these protocols, with `budget`
+    /// for each base and server. New transactions will be `pacing` (Ta) apart.
+    pub fn new(
+        servers: impl Iterator<Item = Protocol>,
+        budget: Duration,
+        pacing: Duration,
+    ) -> Self {
+        let server = |protocol| Server { protocol, addresses: None, is_reported: false };
         Gatherer {
             budget,
             pacing,
-            servers: (0..servers).map(|_| Server::default()).collect(),
+            servers: servers.map(server).collect(),
             bases: BTreeMap::new(),
             jobs: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -85,12 +92,15 @@ impl Gatherer {
     }
 
     /// A host base was bound at `local`. Its budgets start now.
-    pub fn add_base(&mut self, base: u32, local: SocketAddr, now: Time) {
+    pub fn add_base(&mut self, base: u32, local: SocketAddr, protocol: Protocol, now: Time) {
         if self.is_done || self.bases.contains_key(&base) {
             return;
         }
-        self.bases.insert(base, net::canonical(local));
+        self.bases.insert(base, (net::canonical(local), protocol));
         for server in 0..self.servers.len() {
+            if self.servers[server].protocol != protocol {
+                continue;
+            }
             self.jobs.insert((server, base), Job::new(now + self.budget));
             self.choose_address((server, base));
         }
@@ -173,7 +183,8 @@ impl Gatherer {
         let Some(key) = self.job_of(&message.transaction_id(), from, base) else {
             return Handled::Foreign;
         };
-        let (Some(local), true) = (self.bases.get(&base), response::is_binding_response(message))
+        let (Some((local, _)), true) =
+            (self.bases.get(&base), response::is_binding_response(message))
         else {
             return Handled::Foreign;
         };
@@ -205,6 +216,23 @@ impl Gatherer {
         if let Some((key, failure)) = found.and_then(|(key, job)| Some((*key, job.refuse(kind)?))) {
             self.fail(key, failure);
             self.finish_if_idle();
+        }
+    }
+
+    /// The transaction under way from `base` to `to`, for whom the connection
+    /// has been opened.
+    pub fn asks(&self, base: u32, to: SocketAddr) -> Option<TransactionId> {
+        let is_meant =
+            |(key, job): &(&Key, &Job)| key.1 == base && job.is_asking() && job.to() == Some(to);
+        self.jobs.iter().find(is_meant).and_then(|(_, job)| Some(job.asked()?.0))
+    }
+
+    /// There is no connection from `base` to `to`, or no more.
+    pub fn not_connected(&mut self, base: u32, to: SocketAddr) {
+        if self.asks(base, to).is_some() {
+            // What a datagram may be refused once before it counts.
+            self.send_error(base, to, io::ErrorKind::NotConnected);
+            self.send_error(base, to, io::ErrorKind::NotConnected);
         }
     }
 
@@ -242,7 +270,7 @@ impl Gatherer {
         let Some(addresses) = self.servers.get(server).and_then(|s| s.addresses.as_ref()) else {
             return;
         };
-        let Some(local) = self.bases.get(&base) else { return };
+        let Some((local, _)) = self.bases.get(&base) else { return };
         let is_taken = |address: SocketAddr| {
             self.jobs.iter().any(|(key, job)| key.1 == base && job.to() == Some(address))
         };
@@ -260,7 +288,7 @@ impl Gatherer {
         self.waiting.remove(&key);
         let (server, base) = key;
         let local = self.bases.get(&base);
-        let (Some(local), Some(to)) = (local, self.jobs.get(&key).and_then(Job::to)) else {
+        let (Some((local, _)), Some(to)) = (local, self.jobs.get(&key).and_then(Job::to)) else {
             let text = format!("the server's name was not resolved within {}", secs(self.budget));
             return self.report_unresolved(server, &text);
         };
@@ -306,12 +334,14 @@ impl Gatherer {
 
     /// Whether no base had an address of the server to ask.
     fn is_out_of_reach(&self, server: usize) -> bool {
-        let Some(Server { addresses: Some(addresses), is_reported: false }) =
+        let Some(Server { protocol, addresses: Some(addresses), is_reported: false }) =
             self.servers.get(server)
         else {
             return false;
         };
-        let reached = |local: &SocketAddr| addresses.iter().any(|a| reaches(*local, *a));
+        let reached = |(local, of): &(SocketAddr, Protocol)| {
+            of == protocol && addresses.iter().any(|a| reaches(*local, *a))
+        };
         !self.bases.is_empty() && !self.bases.values().any(reached)
     }
 

@@ -4,8 +4,11 @@
 //! Nothing here owns a socket or reads a clock. A connection is known by the
 //! base that it belongs to and by the peer's address.
 
+mod connections;
 mod frame;
+mod ladder;
 
+pub use connections::{Connections, Key, Op, Outcome, Wanted};
 pub use frame::{Deframer, FrameError, Framing, MAX_FRAME, MAX_UNPROVEN_FRAME, head};
 
 /// How far a connection attempt is, as the system tells.

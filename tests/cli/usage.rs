@@ -43,11 +43,8 @@ fn what_is_still_to_come() {
         &["--ca", "roots.pem"],
         &["--proxy", "http://192.0.2.1:3128"],
         &["--secret-file", "f"],
-        &["--transport", "tcp"],
-        &["--transport", "udp,tcp-active,tcp-passive,tcp-so"],
         &["--candidates", "relay"],
         &["--stun", "stuns:192.0.2.1"],
-        &["--stun", "stun:192.0.2.1?transport=tcp"],
     ] {
         wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
         wrong(&[&["demo"], options].concat(), "not supported yet");

@@ -177,7 +177,8 @@ fn addresses_that_come_while_gathering_is_open_are_part_of_it() {
         let uri: Box<str> = "stun:192.0.2.1".into();
         let address = "192.0.2.1:3478".parse().ok();
         let (host, port) = ("192.0.2.1".into(), 3478);
-        config.stun_servers = vec![floe::agent::StunServer { uri, host, port, address }];
+        let protocol = floe::net::Protocol::Udp;
+        config.stun_servers = vec![floe::agent::StunServer { uri, host, port, address, protocol }];
     }
     let mut pair = Pair::new(Options { configure: slow, ..Options::default() });
     pair.move_to(0, vec![host(1, 1), host(1, 2)]);

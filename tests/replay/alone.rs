@@ -10,6 +10,7 @@ use floe::agent::{
 };
 use floe::candidate::Kind;
 use floe::check::Role;
+use floe::net::Protocol;
 use floe::rng::Seed;
 use floe::timer::{Pacer, Time};
 
@@ -24,6 +25,7 @@ pub fn agent() -> Core {
         host: "a.example".into(),
         port: 3478,
         address: None,
+        protocol: Protocol::Udp,
     }];
     Core::new(config, &Seed::from_number(5), Pacer::new())
 }

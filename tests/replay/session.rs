@@ -11,6 +11,7 @@ use floe::agent::{
 };
 use floe::candidate::Candidate;
 use floe::check::{Best, PairId, Role};
+use floe::net::Protocol;
 use floe::rng::{Rng, Seed};
 use floe::timer::Time;
 
@@ -278,6 +279,7 @@ fn configure(side: usize, config: &mut Config) {
         host: "server".into(),
         port: 3478,
         address: Some(server()),
+        protocol: Protocol::Udp,
     }];
     config.continual = true;
     config.remote_policy.deny.push("10.6.0.0/16".parse().unwrap());

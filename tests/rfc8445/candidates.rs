@@ -6,6 +6,7 @@ use std::time::Duration;
 use floe::agent::{BaseId, CommandError, Config, Event, StunServer};
 use floe::candidate::{AddressRefusal, Candidate, Kind};
 use floe::check::Role;
+use floe::net::Protocol;
 use floe::stun::{Integrity, IntegrityKey, TransactionId};
 use floe::timer::Pacer;
 
@@ -21,6 +22,7 @@ fn with_servers(config: &mut Config) {
             host: text.into(),
             port: 3478,
             address: Some(address(text)),
+            protocol: Protocol::Udp,
         })
         .into();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use floe::agent::{Config, Sockets, StunServer};
 use floe::check::Role;
+use floe::net::Protocol;
 use floe::timer::Time;
 
 use crate::dice::Dice;
@@ -264,5 +265,6 @@ impl Draw {
 pub fn stun_server(address: SocketAddr) -> StunServer {
     let host = address.ip().to_string().into();
     let uri = format!("stun:{address}").into();
-    StunServer { uri, host, port: address.port(), address: Some(address) }
+    let (port, address) = (address.port(), Some(address));
+    StunServer { uri, host, port, address, protocol: Protocol::Udp }
 }

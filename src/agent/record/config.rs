@@ -6,7 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "serde")]
 use super::form;
-use crate::agent::{Config, Rewrite, StunServer};
+use crate::agent::{Config, Rewrite, StunServer, Transports};
 use crate::candidate::RemotePolicy;
 use crate::check::{Best, Fast, NominationPolicy, Role};
 
@@ -42,6 +42,10 @@ pub struct RecordedConfig {
     pub rewrites: Vec<Rewrite>,
     pub gather_host: bool,
     pub gather_server_reflexive: bool,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub transports: Transports,
+    #[cfg_attr(feature = "serde", serde(default = "form::yes"))]
+    pub simultaneous_open: bool,
     pub ipv4: bool,
     pub ipv6: bool,
 }
@@ -115,6 +119,8 @@ impl RecordedConfig {
             rewrites,
             gather_host,
             gather_server_reflexive,
+            transports,
+            simultaneous_open,
             ipv4,
             ipv6,
             log: _,
@@ -138,6 +144,8 @@ impl RecordedConfig {
             rewrites: rewrites.clone(),
             gather_host: *gather_host,
             gather_server_reflexive: *gather_server_reflexive,
+            transports: *transports,
+            simultaneous_open: *simultaneous_open,
             ipv4: *ipv4,
             ipv6: *ipv6,
         }
@@ -164,6 +172,8 @@ impl RecordedConfig {
             rewrites: self.rewrites.clone(),
             gather_host: self.gather_host,
             gather_server_reflexive: self.gather_server_reflexive,
+            transports: self.transports,
+            simultaneous_open: self.simultaneous_open,
             ipv4: self.ipv4,
             ipv6: self.ipv6,
             log: true,

@@ -10,6 +10,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::candidate::{Candidate, ComponentId, Prefix};
 use crate::check::{FailReason, PairId};
+use crate::net::NotConnected;
 use crate::stun::TransactionId;
 use crate::timer::Time;
 
@@ -25,6 +26,11 @@ fn from_millis<E: Error>(millis: f64) -> Result<Duration, E> {
     } else {
         Err(E::custom("no duration in milliseconds"))
     }
+}
+
+/// What is taken of a log that says nothing.
+pub(super) fn yes() -> bool {
+    true
 }
 
 /// `Duration` as milliseconds.
@@ -171,7 +177,7 @@ pub(super) mod all_hex {
 }
 
 /// `io::ErrorKind` as its word.
-pub(super) mod error_kind {
+pub(in crate::agent) mod error_kind {
     use std::io;
 
     use super::*;
@@ -289,6 +295,8 @@ struct FailForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<ErrorWord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<NotConnected>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<PairId>,
 }
 
@@ -301,6 +309,7 @@ struct ErrorWord(#[serde(with = "error_kind")] std::io::ErrorKind);
 enum Word {
     NoAnswer,
     Refused,
+    NotConnected,
     WrongIntegrity,
     NotSymmetric,
     ErrorResponse,
@@ -317,11 +326,17 @@ enum Word {
 impl FailForm {
     /// The reason in its form.
     fn of(reason: FailReason) -> Self {
-        let plain = |reason| FailForm { reason, code: None, error: None, by: None };
+        let plain = |reason| FailForm { reason, code: None, error: None, why: None, by: None };
         match reason {
             FailReason::NoAnswer => plain(Word::NoAnswer),
             FailReason::Refused(kind) => {
                 FailForm { error: Some(ErrorWord(kind)), ..plain(Word::Refused) }
+            }
+            FailReason::NotConnected(NotConnected::System(kind)) => {
+                FailForm { error: Some(ErrorWord(kind)), ..plain(Word::NotConnected) }
+            }
+            FailReason::NotConnected(why) => {
+                FailForm { why: Some(why), ..plain(Word::NotConnected) }
             }
             FailReason::WrongIntegrity => plain(Word::WrongIntegrity),
             FailReason::NotSymmetric => plain(Word::NotSymmetric),
@@ -343,6 +358,10 @@ impl FailForm {
         Some(match self.reason {
             Word::NoAnswer => FailReason::NoAnswer,
             Word::Refused => FailReason::Refused(self.error?.0),
+            Word::NotConnected => FailReason::NotConnected(match self.error {
+                Some(ErrorWord(kind)) => NotConnected::System(kind),
+                None => self.why?,
+            }),
             Word::WrongIntegrity => FailReason::WrongIntegrity,
             Word::NotSymmetric => FailReason::NotSymmetric,
             Word::ErrorResponse => FailReason::ErrorResponse(self.code?),
@@ -416,6 +435,14 @@ mod tests {
             (
                 FailReason::Refused(ErrorKind::ConnectionRefused),
                 json!({"reason":"refused","error":"connection-refused"}),
+            ),
+            (
+                FailReason::NotConnected(NotConnected::RefusedNearby),
+                json!({"reason":"not-connected","why":"refused-nearby"}),
+            ),
+            (
+                FailReason::NotConnected(NotConnected::System(ErrorKind::PermissionDenied)),
+                json!({"reason":"not-connected","error":"permission-denied"}),
             ),
             (FailReason::WrongIntegrity, json!({"reason":"wrong-integrity"})),
             (FailReason::NotSymmetric, json!({"reason":"not-symmetric"})),

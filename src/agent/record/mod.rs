@@ -23,7 +23,7 @@ use crate::tcp::Handshake;
 
 pub use config::{RecordedConfig, RecordedPolicy};
 #[cfg(feature = "serde")]
-pub(super) use form::{maybe_millis, millis_of_time};
+pub(super) use form::{error_kind, maybe_millis, millis_of_time};
 pub(super) use message::Numbers;
 use message::recorded_fragment;
 pub use message::{RecordedError, RecordedMessage, RecordedTransaction, RecordedUsername};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use floe::agent::StunServer;
+use floe::agent::{StunServer, Transports};
 use floe::check::Role;
 use floe::driver::UriRule;
 use serde_json::{Value, json};
@@ -119,7 +119,9 @@ pub(crate) struct Shared {
     /// STUN servers.
     #[arg(long, value_name = "URI", help = "STUN server, as stun:HOST[:PORT]; repeatable")]
     stun: Vec<String>,
-    /// Candidate transports, a comma list; only udp is supported yet
+    /// Candidate transports, a comma list out of
+    /// udp,tcp-active,tcp-passive,tcp-so, or tcp for all three
+    /// [default: udp,tcp]
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
     transport: Vec<Transport>,
     /// Candidate types, a comma list out of host,srflx [default: all]
@@ -188,13 +190,9 @@ struct Later {
 #[value(rename_all = "kebab-case")]
 enum Transport {
     Udp,
-    #[value(hide = true)]
     TcpActive,
-    #[value(hide = true)]
     TcpPassive,
-    #[value(hide = true)]
     TcpSo,
-    #[value(hide = true)]
     Tcp,
 }
 
@@ -282,6 +280,7 @@ impl Shared {
             "ports": self.ports.as_ref().map(|ports| [*ports.start(), *ports.end()]),
             "include-loopback": self.include_loopback,
             "host": self.wants_host(),
+            "transports": self.transports(),
             "srflx": self.wants_server_reflexive(),
             "ipv4": !self.ipv6_only,
             "ipv6": !self.ipv4_only,
@@ -291,12 +290,25 @@ impl Shared {
         })
     }
 
+    /// The transports of candidates.
+    pub(crate) fn transports(&self) -> Transports {
+        if self.transport.is_empty() {
+            return Transports::ALL;
+        }
+        let has = |wanted| self.transport.contains(&wanted);
+        let tcp = has(Transport::Tcp);
+        Transports {
+            udp: has(Transport::Udp),
+            tcp_active: tcp || has(Transport::TcpActive),
+            tcp_passive: tcp || has(Transport::TcpPassive),
+            tcp_so: tcp || has(Transport::TcpSo),
+        }
+    }
+
     /// Refuses what the program cannot do yet.
     pub(crate) fn supported(&self) -> Result<(), Failure> {
         let refused = if let Some(name) = self.later.first_given() {
             name
-        } else if self.transport.iter().any(|transport| *transport != Transport::Udp) {
-            "--transport with tcp"
         } else if self.candidates.first() == Some(&CandidateType::Relay)
             && !self.wants_host()
             && !self.wants_server_reflexive()
@@ -355,8 +367,6 @@ mod tests {
             &["--ca", "f"],
             &["--proxy", "socks5://192.0.2.1"],
             &["--secret-file", "f"],
-            &["--transport", "udp,tcp"],
-            &["--transport", "tcp-active,tcp-passive,tcp-so"],
             &["--candidates", "relay"],
         ] {
             let failure = shared(options).supported().unwrap_err();
@@ -364,7 +374,7 @@ mod tests {
             assert!(failure.message.ends_with("is not supported yet"), "{}", failure.message);
         }
         assert!(shared(&["--candidates", "host,srflx,relay"]).supported().is_ok());
-        assert!(shared(&["--transport", "udp"]).supported().is_ok());
+        assert!(shared(&["--transport", "udp,tcp"]).supported().is_ok());
         assert!(shared(&["--policy", "best"]).supported().is_ok());
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn agent_config(
     config.ice.include_loopback = shared.include_loopback;
     config.ice.gather_host = shared.wants_host();
     config.ice.gather_server_reflexive = shared.wants_server_reflexive();
+    config.ice.transports = shared.transports();
     config.ice.ipv4 = !shared.ipv6_only;
     config.ice.ipv6 = !shared.ipv4_only;
     config.ice.log = log;

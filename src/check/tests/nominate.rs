@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::{Set, ms};
+use crate::candidate::PairingClass;
 use crate::check::{
     Best, Decision, Fast, ListState, NominationPolicy, PairState, PairView, Path, Role, StartKind,
 };
@@ -159,9 +160,11 @@ fn view(priority: u64, path: Path) -> PairView {
     }
 }
 
-const DATAGRAM: Path = Path { reliable: false, indirect: false };
-const STREAM: Path = Path { reliable: true, indirect: false };
-const INDIRECT: Path = Path { reliable: false, indirect: true };
+const DATAGRAM: Path =
+    Path { reliable: false, dials: false, class: PairingClass::Datagram, indirect: false };
+const STREAM: Path =
+    Path { reliable: true, dials: true, class: PairingClass::SimultaneousOpen, ..DATAGRAM };
+const INDIRECT: Path = Path { indirect: true, ..DATAGRAM };
 
 fn fast(now: Time, valid: PairView, open: &[PairView]) -> Decision {
     Fast::default().decide(now, ms(30), &valid, &mut open.iter().copied())

@@ -44,14 +44,14 @@ struct Bench {
 impl Bench {
     fn new(servers: &[&[&str]], bases: &[&str]) -> Self {
         let mut bench = Bench {
-            gatherer: Gatherer::new(servers.len(), BUDGET, TA),
+            gatherer: Gatherer::new(servers.iter().map(|_| Protocol::Udp), BUDGET, TA),
             now: Time::ZERO,
             next_id: 1,
             sent: Vec::new(),
             outcomes: Vec::new(),
         };
         for (base, local) in (0..).zip(bases) {
-            bench.gatherer.add_base(base, addr(local), Time::ZERO);
+            bench.gatherer.add_base(base, addr(local), Protocol::Udp, Time::ZERO);
         }
         for (server, addresses) in servers.iter().enumerate() {
             let addresses: Vec<_> = addresses.iter().map(|a| addr(a)).collect();
@@ -270,9 +270,9 @@ fn a_name_that_does_not_resolve_is_reported_once_and_delays_nothing() {
 
 #[test]
 fn a_resolution_that_never_ends_is_bounded_by_the_budget() {
-    let mut gatherer = Gatherer::new(1, BUDGET, TA);
-    gatherer.add_base(0, addr(V4), Time::ZERO);
-    gatherer.add_base(1, addr(V6), Time::from_millis(100));
+    let mut gatherer = Gatherer::new([Protocol::Udp; 1].into_iter(), BUDGET, TA);
+    gatherer.add_base(0, addr(V4), Protocol::Udp, Time::ZERO);
+    gatherer.add_base(1, addr(V6), Protocol::Udp, Time::from_millis(100));
     gatherer.bases_complete();
     assert!(!gatherer.wants_slot());
     assert_eq!(gatherer.poll_timeout(), Some(Time::from_millis(5_000)));
@@ -290,8 +290,8 @@ fn a_resolution_that_never_ends_is_bounded_by_the_budget() {
 
 #[test]
 fn the_time_of_the_resolution_counts() {
-    let mut gatherer = Gatherer::new(1, BUDGET, TA);
-    gatherer.add_base(0, addr(V4), Time::ZERO);
+    let mut gatherer = Gatherer::new([Protocol::Udp; 1].into_iter(), BUDGET, TA);
+    gatherer.add_base(0, addr(V4), Protocol::Udp, Time::ZERO);
     gatherer.bases_complete();
     gatherer.resolved(0, &[addr(S1)]);
     let started = Time::from_millis(4_900);
@@ -318,8 +318,8 @@ fn without_servers_or_bases_it_is_done_at_once() {
 
 #[test]
 fn it_is_not_done_while_bases_may_come() {
-    let mut gatherer = Gatherer::new(0, BUDGET, TA);
-    gatherer.add_base(0, addr(V4), Time::ZERO);
+    let mut gatherer = Gatherer::new([Protocol::Udp; 0].into_iter(), BUDGET, TA);
+    gatherer.add_base(0, addr(V4), Protocol::Udp, Time::ZERO);
     gatherer.handle_timeout(Time::from_millis(60_000));
     assert_eq!(gatherer.poll_outcome(), None);
     gatherer.bases_complete();
@@ -451,7 +451,7 @@ fn a_server_or_base_that_is_not_there_is_ignored() {
     let mut bench = Bench::new(&[&[S1]], &[V4]);
     bench.gatherer.resolved(7, &[addr(S2)]);
     bench.gatherer.resolved(0, &[addr(S2)]);
-    bench.gatherer.add_base(0, addr(V6), bench.now);
+    bench.gatherer.add_base(0, addr(V6), Protocol::Udp, bench.now);
     bench.gatherer.send_error(9, addr(S1), io::ErrorKind::Other);
     bench.start_all();
     assert_eq!(bench.sent, [(0, 0, addr(S1))]);
@@ -499,7 +499,7 @@ fn apply(bench: &mut Bench, step: &Step) {
         }
         Step::AddBase(base) => {
             let local = addr(BASES[*base as usize % BASES.len()]);
-            bench.gatherer.add_base(*base, local, bench.now);
+            bench.gatherer.add_base(*base, local, Protocol::Udp, bench.now);
         }
         Step::Start => {
             if let Some(request) = bench.gatherer.start_next(id(bench.next_id), bench.now) {
@@ -528,7 +528,7 @@ proptest! {
     #[test]
     fn it_always_ends_by_the_budget(steps in prop::collection::vec(any_step(), 0..40)) {
         let mut bench = Bench {
-            gatherer: Gatherer::new(3, BUDGET, TA),
+            gatherer: Gatherer::new([Protocol::Udp; 3].into_iter(), BUDGET, TA),
             now: Time::ZERO,
             next_id: 1,
             sent: Vec::new(),

@@ -7,6 +7,7 @@ use floe::agent::{State, StunServer};
 use floe::candidate::ComponentId;
 use floe::check::Role;
 use floe::driver::local_addresses;
+use floe::net::Protocol;
 use floe::timer::Time;
 use floe::{Agent, AgentConfig, server};
 use tokio::time::{Instant, sleep_until};
@@ -79,6 +80,7 @@ fn stun_server(address: SocketAddr) -> StunServer {
         host: address.ip().to_string().into(),
         port: address.port(),
         address: Some(address),
+        protocol: Protocol::Udp,
     }
 }
 

@@ -1,0 +1,113 @@
+//! Reliable paths under the checks: they have to be opened, and they break
+//! (RFC 6544 §7.1, §11.1).
+
+use std::net::SocketAddr;
+
+use crate::candidate::PairingClass;
+use crate::check::{Checks, FailReason, ListState, Notice, PairId, PairState, Start};
+use crate::net::NotConnected;
+use crate::timer::Time;
+
+impl Checks {
+    /// The path from a base to an address is there: what is under way on it
+    /// is sent now.
+    pub fn path_ready(&mut self, base: u32, to: SocketAddr, now: Time) {
+        for pair in self.pairs_on(base, to) {
+            let mut starts = Vec::new();
+            for flight in self.flights.of_pair(pair).filter(|flight| flight.reliable) {
+                // The answer is waited for from now on.
+                (flight.first_sent, flight.last_sent) = (now, now);
+                flight.deadline = flight.end();
+                starts.push(Start {
+                    pair,
+                    id: flight.id,
+                    kind: flight.kind,
+                    again: false,
+                    role: flight.role,
+                    tie_breaker: flight.tie_breaker,
+                    use_candidate: flight.use_candidate,
+                    nomination: flight.nomination,
+                });
+            }
+            self.starts.extend(starts);
+            self.ask_pair(pair, now);
+        }
+    }
+
+    /// The path from a base to an address cannot be opened: its pairs fail.
+    pub fn path_failed(&mut self, base: u32, to: SocketAddr, why: NotConnected, now: Time) {
+        for pair in self.pairs_on(base, to) {
+            self.lose(pair, FailReason::NotConnected(why), now);
+        }
+    }
+
+    /// The path from a base to an address was there and is gone. Returns
+    /// whether it is still wanted: a check waits for its answer, or consent
+    /// was given on it. Other pairs on it are lost.
+    pub fn path_broken(&mut self, base: u32, to: SocketAddr, now: Time) -> bool {
+        let mut wanted = false;
+        for pair in self.pairs_on(base, to) {
+            let dials = self.path(pair).dials;
+            let asks = self.flights.of_pair(pair).next().is_some();
+            if self.suspend_consent(pair, now) {
+                let stream = self.pair(pair).stream;
+                let component = self.pair(pair).component;
+                self.notices.push_back(Notice::SendPath { stream, component, pair: None });
+                wanted = true;
+            } else if asks && dials {
+                wanted = true;
+            } else if self.pair(pair).state != PairState::Failed {
+                self.lose(pair, FailReason::NotConnected(NotConnected::Ended), now);
+            }
+        }
+        wanted
+    }
+
+    /// Whether a path is of use: a check is under way on it, or its pair is
+    /// valid or in a list that is being checked.
+    pub fn is_path_wanted(&self, base: u32, to: SocketAddr) -> bool {
+        self.pairs_on(base, to).into_iter().any(|id| {
+            let pair = self.pair(id);
+            let list = &self.lists[usize::from(pair.stream)];
+            list.valid.contains(&id) || list.state == ListState::Running && !list.retired
+        })
+    }
+
+    /// What answered at an address is not the peer: all pairs with the remote
+    /// candidate have failed (RFC 6544 §7.1).
+    pub fn remote_failed(&mut self, stream: u16, to: SocketAddr, class: PairingClass, now: Time) {
+        let Some(list) = self.lists.get(usize::from(stream)) else { return };
+        let is_meant = |id: &PairId| {
+            let remote = &list.remote(self.pair(*id).remote).remote;
+            (remote.address, remote.class) == (to, class)
+        };
+        let pairs: Vec<PairId> = list.pairs.iter().copied().filter(is_meant).collect();
+        for pair in pairs {
+            self.lose(pair, FailReason::NotConnected(NotConnected::NotThePeer), now);
+        }
+    }
+
+    /// The pairs on the way from a base to an address, in all lists.
+    fn pairs_on(&self, base: u32, to: SocketAddr) -> Vec<PairId> {
+        let listed = self.lists.iter().flat_map(|list| &list.pairs).copied();
+        listed.filter(|id| self.is_symmetric(*id, base, to)).collect()
+    }
+
+    /// The pair is of no use any more, whatever it was.
+    fn lose(&mut self, pair: PairId, reason: FailReason, now: Time) {
+        if self.consents().any(|consent| consent.pair() == pair) {
+            return self.consent_expired(pair, reason, now);
+        }
+        if matches!(self.pair(pair).state, PairState::Failed | PairState::Removed) {
+            return;
+        }
+        self.flights.remove_pair(pair);
+        self.unlist_triggered(pair);
+        self.set_state(pair, PairState::Failed);
+        let entry = self.pair_mut(pair);
+        (entry.flags.nominating, entry.flags.wanted) = (false, false);
+        entry.reason = Some(reason);
+        self.notices.push_back(Notice::Lost(pair, reason));
+        self.invalidate(pair, now);
+    }
+}

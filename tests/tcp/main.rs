@@ -1,0 +1,10 @@
+//! ICE over TCP in virtual time: two agents on the model of TCP and of NATs in
+//! `tests/model`.
+
+mod cells;
+mod machine;
+#[path = "../model/mod.rs"]
+mod model;
+#[path = "../sim/stun_server.rs"]
+mod stun_server;
+mod world;

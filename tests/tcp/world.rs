@@ -1,0 +1,285 @@
+//! Two agents, each behind NATs of the model, a STUN server, and signalling.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use floe::agent::{Config, RemoteParameters, State, StunServer, Transports};
+use floe::candidate::Candidate;
+use floe::check::Role;
+use floe::net::Protocol;
+use floe::tcp::{Deframer, Framing};
+use floe::timer::Time;
+
+use crate::machine::{Machine, STREAM};
+use crate::model::{Air, HostEvent, HostId, INTERNET, Nat, Network, Rules, SocketId};
+use crate::stun_server;
+
+/// What stands between a host and the internet, from the inside out.
+pub type Path = Vec<Rules>;
+
+pub struct Plan {
+    pub seed: u64,
+    pub paths: [Path; 2],
+    /// From one host to the other and back.
+    pub rtt: Duration,
+    pub transports: [Transports; 2],
+    /// How much later the second side learns of the first.
+    pub skew: Duration,
+    pub ipv6: bool,
+    pub air: Air,
+    pub configure: fn(usize, &mut Config),
+}
+
+impl Plan {
+    pub fn new(paths: [Path; 2], transports: Transports) -> Self {
+        Plan {
+            seed: 1,
+            paths,
+            rtt: Duration::from_millis(40),
+            transports: [transports; 2],
+            skew: Duration::ZERO,
+            ipv6: false,
+            air: Air::default(),
+            configure: |_, _| {},
+        }
+    }
+}
+
+/// What one side says to the other.
+enum Signal {
+    Parameters(RemoteParameters),
+    Candidate(Candidate),
+    End,
+}
+
+pub struct World {
+    pub network: Network,
+    pub machines: [Machine; 2],
+    server: HostId,
+    streams: BTreeMap<SocketId, (Deframer, SocketAddr)>,
+    signals: BTreeMap<(Time, u64), (usize, Signal)>,
+    number: u64,
+    /// When the second side learns of the first.
+    pub late_start: Time,
+}
+
+/// The host's own address, and the one that its NAT has outside.
+fn addresses(side: usize, ipv6: bool) -> (IpAddr, IpAddr) {
+    let n = side as u8 + 1;
+    if ipv6 {
+        let ip: IpAddr = format!("2001:db8:{n}::2").parse().unwrap();
+        return (ip, ip);
+    }
+    ([10, n, 0, 2].into(), [203, 0, 113, n].into())
+}
+
+pub fn server_address(ipv6: bool) -> SocketAddr {
+    let ip = if ipv6 { "2001:db8:ffff::1" } else { "198.51.100.1" };
+    SocketAddr::new(ip.parse().unwrap(), 3478)
+}
+
+impl World {
+    pub fn new(plan: Plan) -> Self {
+        let mut network = Network::new(plan.seed);
+        network.set_air(plan.air);
+        let quarter = plan.rtt / 4;
+        let server = server_address(plan.ipv6);
+        let mut sides = Vec::new();
+        for (side, path) in plan.paths.iter().enumerate() {
+            let (inside, outside) = addresses(side, plan.ipv6);
+            let mut realm = INTERNET;
+            for (nth, rules) in path.iter().rev().enumerate() {
+                // Of several NATs each but the outermost has an inner address.
+                let address = match (plan.ipv6, nth) {
+                    (true, _) => None,
+                    (false, 0) => Some(outside),
+                    (false, _) => Some([100, 64, side as u8, nth as u8].into()),
+                };
+                let delay = if nth == 0 { quarter } else { Duration::ZERO };
+                let nat = Nat::new(*rules, address, 20_000 + side as u16 * 1_000);
+                realm = Some(network.add_nat(nat, realm, delay));
+            }
+            let delay = if path.is_empty() { quarter } else { Duration::ZERO };
+            sides.push((network.add_host(inside, realm, delay), inside));
+        }
+        let server_host = network.add_host(server.ip(), INTERNET, Duration::ZERO);
+        network.listen(server_host, server, 128).unwrap();
+        let mut at = 0;
+        let machines = [sides[0], sides[1]].map(|(host, ip)| {
+            let role = if at == 0 { Role::Controlling } else { Role::Controlled };
+            let mut config = Config::new(role);
+            config.transports = plan.transports[at];
+            config.stun_servers = [Protocol::Udp, Protocol::Tcp].map(|p| stun(server, p)).into();
+            (plan.configure)(at, &mut config);
+            at += 1;
+            Machine::new(plan.seed * 2 + at as u64, config, host, ip)
+        });
+        let mut world = World {
+            network,
+            machines,
+            server: server_host,
+            streams: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            number: 0,
+            late_start: Time::ZERO,
+        };
+        world.gather();
+        world.signal(plan.skew);
+        world
+    }
+
+    /// Both gather; nothing is signalled yet.
+    fn gather(&mut self) {
+        for side in 0..2 {
+            let now = self.network.now();
+            self.machines[side].gather(now);
+            self.machines[side].drain(&mut self.network);
+        }
+        let end = Time::ZERO + Duration::from_secs(10);
+        self.run(end, |world| world.machines.iter().all(|machine| machine.gathered));
+        assert!(self.machines.iter().all(|machine| machine.gathered), "gathering ends");
+    }
+
+    /// Each side learns of the other, the second one by `skew` later, and what
+    /// comes from now on goes over at once.
+    fn signal(&mut self, skew: Duration) {
+        for to in 0..2 {
+            let at = self.network.now() + skew * to as u32;
+            let from = 1 - to;
+            let credentials = self.machines[from].core.local_credentials(STREAM).unwrap();
+            let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+            parameters.pacing = Duration::from_millis(5);
+            self.push(at, to, Signal::Parameters(parameters));
+            for said in std::mem::take(&mut self.machines[from].unsaid) {
+                self.push(at, to, said.map_or(Signal::End, Signal::Candidate));
+            }
+        }
+        self.late_start = self.network.now() + skew;
+    }
+
+    fn push(&mut self, at: Time, to: usize, signal: Signal) {
+        self.number += 1;
+        self.signals.insert((at, self.number), (to, signal));
+    }
+
+    pub fn now(&self) -> Time {
+        self.network.now()
+    }
+
+    pub fn run_for(&mut self, time: Duration, done: impl Fn(&World) -> bool) {
+        self.run(self.now() + time, done);
+    }
+
+    fn run(&mut self, end: Time, done: impl Fn(&World) -> bool) {
+        for _ in 0..1_000_000 {
+            if done(self) {
+                return;
+            }
+            let timers = self.machines.iter().filter_map(|m| m.core.poll_timeout()).map(|t| t.0);
+            let signals = self.signals.keys().next().map(|(at, _)| *at);
+            let next = timers.chain(signals).chain(self.network.next_event_time()).min();
+            let next = next.unwrap_or(end).min(end);
+            let over = next == end && self.now() == end;
+            for happened in self.network.advance(next) {
+                self.happened(happened.host, happened.event);
+            }
+            while let Some(entry) = self.signals.first_entry().filter(|e| e.key().0 <= next) {
+                let (to, signal) = entry.remove();
+                self.take(to, signal);
+            }
+            for side in 0..2 {
+                self.machines[side].tick(next);
+                self.machines[side].drain(&mut self.network);
+            }
+            if over {
+                return;
+            }
+        }
+        panic!("no end after a million steps");
+    }
+
+    fn take(&mut self, to: usize, signal: Signal) {
+        let now = self.now();
+        let core = &mut self.machines[to].core;
+        match signal {
+            Signal::Parameters(parameters) => {
+                core.set_remote_parameters(STREAM, parameters, now).unwrap();
+            }
+            // A late one may find the component concluded.
+            Signal::Candidate(candidate) => {
+                core.add_remote_candidate(STREAM, &candidate, now).unwrap();
+            }
+            Signal::End => core.end_of_remote_candidates(STREAM, now).unwrap(),
+        }
+        self.machines[to].drain(&mut self.network);
+    }
+
+    fn happened(&mut self, host: HostId, event: HostEvent) {
+        if host == self.server {
+            return self.serve(event);
+        }
+        let side = self.machines.iter().position(|machine| machine.host == host).unwrap();
+        self.machines[side].happened(&mut self.network, event);
+    }
+
+    /// The STUN server, over UDP and over TCP.
+    fn serve(&mut self, event: HostEvent) {
+        match event {
+            HostEvent::Datagram { from, to, bytes } => {
+                if let Some(answer) = stun_server::answer(&bytes, from) {
+                    self.network.send_udp(self.server, to, from, &answer);
+                }
+            }
+            HostEvent::Accepted { socket, remote, .. } => {
+                self.streams.insert(socket, (Deframer::new(Framing::Stun), remote));
+            }
+            HostEvent::Received { socket, bytes } => {
+                let Some((deframer, remote)) = self.streams.get_mut(&socket) else { return };
+                deframer.extend(&bytes);
+                while let Some(request) = deframer.next_frame().unwrap() {
+                    if let Some(answer) = stun_server::answer(request, *remote) {
+                        self.network.send(socket, &answer).unwrap();
+                    }
+                }
+            }
+            HostEvent::Closed { socket } => self.network.close(socket),
+            _ => {}
+        }
+    }
+
+    /// Runs until both are connected; true if they were within 45 s.
+    pub fn connects(&mut self) -> bool {
+        self.run_for(Duration::from_secs(45), |w| w.machines.iter().all(Machine::connected));
+        self.machines.iter().all(Machine::connected)
+    }
+
+    /// Runs until both have completed.
+    pub fn completes(&mut self) -> bool {
+        let is_completed = |m: &Machine| m.core.state() == State::Completed;
+        self.run_for(Duration::from_secs(45), |w| w.machines.iter().all(is_completed));
+        self.machines.iter().all(is_completed)
+    }
+
+    /// Each sends the other a datagram, and has it within a second.
+    pub fn exchanges(&mut self, text: &[u8]) -> bool {
+        for side in 0..2 {
+            let bytes = [text, &[side as u8]].concat();
+            if !self.machines[side].send(&mut self.network, &bytes) {
+                return false;
+            }
+        }
+        let has = |world: &World, side: usize| {
+            let expected = [text, &[1 - side as u8]].concat();
+            world.machines[side].received.contains(&expected)
+        };
+        self.run_for(Duration::from_secs(1), |world| has(world, 0) && has(world, 1));
+        has(self, 0) && has(self, 1)
+    }
+}
+
+fn stun(address: SocketAddr, protocol: Protocol) -> StunServer {
+    let host = address.ip().to_string().into();
+    let uri = format!("stun:{address}?transport={protocol}").into();
+    StunServer { uri, host, port: address.port(), address: Some(address), protocol }
+}
