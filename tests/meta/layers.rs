@@ -13,6 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Pairs are made of candidates: `check` uses the types of `candidate`.
     ("check", &["net", "timer", "rng", "stun", "candidate"]),
     ("gather", &["net", "timer", "rng", "stun", "turn", "candidate"]),
+    // Times and ports only: it knows no message but its own.
+    ("punch", BASE),
     ("agent", CORE),
     // What signalling carries, in the words of SDP: nothing in the crate needs it.
     ("sdp", &["net", "candidate", "agent"]),
@@ -22,7 +24,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 const BASE: &[&str] = &["net", "timer", "rng"];
-const CORE: &[&str] = &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather"];
+const CORE: &[&str] =
+    &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather", "punch"];
 const ABOVE: &[&str] =
     &["net", "timer", "rng", "stun", "candidate", "turn", "check", "gather", "agent", "driver"];
 

@@ -1,0 +1,6 @@
+//! Two strategies over the same signalling, in virtual time.
+
+mod fixture;
+mod messages;
+mod skew;
+mod states;
