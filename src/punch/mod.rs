@@ -1,11 +1,15 @@
-//! When the attempts of a simultaneous open begin.
+//! When the attempts of a simultaneous open begin, and where two agents meet
+//! without signalling.
 //!
 //! RFC 6544 §7.1 lets both agents open a connection to each other and says
 //! nothing about the time. Against a NAT that answers an early SYN with RST
-//! the two have to start within one one-way delay of each other. [`Timing`] is
-//! how two agents agree on the times of their attempts: [`Sync`] is ours,
-//! [`Dcutr`] is libp2p's, for comparison. Messages travel over whatever
-//! carries the candidates, as opaque [`SyncMessage`]s.
+//! the two have to start within one one-way delay of each other. So:
+//!
+//! - [`Timing`] is how two agents agree on the times of their attempts:
+//!   [`Sync`] is ours, [`Dcutr`] is libp2p's, for comparison. Messages travel
+//!   over whatever carries the candidates, as opaque [`SyncMessage`]s.
+//! - [`Rendezvous`] is for two agents that have nothing but a [`Secret`] and
+//!   each other's address: it tells ports and credentials by the wall clock.
 //!
 //! # How an agent uses a `Timing`
 //! It makes one for each ICE session and calls [`Timing::start`] when it sends
@@ -26,16 +30,22 @@
 
 mod dcutr;
 mod message;
+pub mod rendezvous;
 mod sample;
 mod schedule;
+mod secret;
 mod strategy;
+#[cfg(feature = "rendezvous")]
+mod stretch;
 mod sync;
 #[cfg(test)]
 mod tests;
 
 pub use dcutr::{Dcutr, DcutrState};
 pub use message::{MessageError, Rank, SyncBody, SyncMessage};
+pub use rendezvous::{BUCKET, Encounter, Meeting, PORTS, Rendezvous, encounter};
 pub use sample::Sample;
 pub use schedule::Start;
+pub use secret::{Secret, SecretError};
 pub use strategy::Timing;
 pub use sync::{Sync, SyncState};

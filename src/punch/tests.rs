@@ -2,5 +2,6 @@
 
 mod fixture;
 mod messages;
+mod rendezvous;
 mod skew;
 mod states;
