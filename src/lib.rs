@@ -7,6 +7,7 @@ pub mod candidate;
 pub mod check;
 pub mod gather;
 pub mod net;
+pub mod punch;
 pub mod rng;
 pub mod sdp;
 pub mod stun;

@@ -14,6 +14,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Pairs are made of candidates: `check` uses the types of `candidate`.
     ("check", &["net", "timer", "rng", "stun", "candidate"]),
     ("gather", &["net", "timer", "rng", "stun", "turn", "candidate"]),
+    // Times and ports only: it knows no message but its own.
+    ("punch", BASE),
     ("agent", CORE),
     // What signalling carries, in the words of SDP: nothing in the crate needs it.
     ("sdp", &["net", "candidate", "agent"]),
@@ -24,9 +26,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 const BASE: &[&str] = &["net", "timer", "rng"];
 const CORE: &[&str] =
-    &["net", "timer", "rng", "stun", "candidate", "turn", "tcp", "check", "gather"];
-const DRIVER: &[&str] =
-    &["net", "timer", "rng", "stun", "candidate", "turn", "tcp", "check", "gather", "agent"];
+    &["net", "timer", "rng", "stun", "candidate", "turn", "tcp", "punch", "check", "gather"];
+const DRIVER: &[&str] = &[
+    "net", "timer", "rng", "stun", "candidate", "turn", "tcp", "punch", "check", "gather", "agent",
+];
 const ABOVE: &[&str] = &[
     "net",
     "timer",
@@ -35,6 +38,7 @@ const ABOVE: &[&str] = &[
     "candidate",
     "turn",
     "tcp",
+    "punch",
     "check",
     "gather",
     "agent",

@@ -4,8 +4,19 @@
 use crate::source::{sources, words};
 
 /// The modules that must be pure.
-const CORE: &[&str] =
-    &["net", "timer", "rng", "stun", "candidate", "check", "turn", "gather", "agent", "sdp"];
+const CORE: &[&str] = &[
+    "net",
+    "timer",
+    "rng",
+    "stun",
+    "candidate",
+    "check",
+    "turn",
+    "gather",
+    "punch",
+    "agent",
+    "sdp",
+];
 
 /// What a pure module does not name.
 const IMPURE: &[&str] = &[

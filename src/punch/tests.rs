@@ -1,0 +1,7 @@
+//! Two strategies over the same signalling, in virtual time.
+
+mod fixture;
+mod messages;
+mod rendezvous;
+mod skew;
+mod states;
