@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use tokio::sync::Notify;
 
 use super::agent::Handle;
+use super::carrier::Carrier;
 use super::receive::{ReceiveBatch, ReceiveQueue, closed};
-use super::socket::Socket;
 use super::traffic::Traffic;
 
 /// A component's data path: datagrams in, datagrams out, zero-length ones
@@ -21,6 +21,11 @@ use super::traffic::Traffic;
 /// Sending writes to the socket of the component's current path itself: the
 /// best valid pair before selection, then the selected pair. Receiving takes
 /// datagrams from every address that passed a check.
+///
+/// Over TCP datagrams stay what they are (RFC 4571), and up to 256 KiB of them
+/// wait where the system has no room. None is dropped for a slow receiver: the
+/// peer is held up instead. When a connection breaks, datagrams that were sent
+/// may be lost with it.
 ///
 /// With the features `webrtc` and `quinn` other libraries run on it: see the
 /// module `adapter`.
@@ -46,7 +51,7 @@ pub(super) struct Component {
 /// Where a component's data goes.
 #[derive(Debug)]
 pub(super) struct SendPath {
-    pub(super) socket: Arc<Socket>,
+    pub(super) carrier: Carrier,
     pub(super) to: SocketAddr,
     /// The largest payload that leaves the machine in one packet.
     pub(super) max_payload: usize,
@@ -65,7 +70,10 @@ impl Connection {
     /// [`io::ErrorKind::NotConnected`] while the component has no valid pair,
     /// or after consent expired; [`io::ErrorKind::ConnectionAborted`] after
     /// the agent was closed; else what the system says. It may refuse a
-    /// datagram above [`Connection::max_datagram_size`].
+    /// datagram above [`Connection::max_datagram_size`]. Over TCP it is
+    /// [`io::ErrorKind::InvalidInput`] above 65,535 bytes, and
+    /// [`io::ErrorKind::NotConnected`] from when the connection broke until
+    /// there is another path.
     ///
     /// # Cancel safety
     ///
@@ -90,10 +98,7 @@ impl Connection {
     pub fn try_send(&self, datagram: &[u8]) -> io::Result<()> {
         match &*self.component.path.load() {
             Some(path) => {
-                if datagram.len() > path.max_payload {
-                    path.socket.keep_plain();
-                }
-                path.socket.io().try_send(path.to, datagram)?;
+                path.carrier.try_send(path.to, datagram, path.max_payload)?;
                 path.traffic.sent(1, datagram.len());
                 Ok(())
             }
@@ -113,7 +118,7 @@ impl Connection {
             match self.try_send(datagram) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let path = self.component.path()?;
-                    ready!(path.socket.io().poll_writable(cx))?;
+                    ready!(path.carrier.poll_writable(cx))?;
                 }
                 result => return Poll::Ready(result),
             }
@@ -159,7 +164,7 @@ impl Connection {
         };
         match &*self.component.path.load() {
             Some(path) => {
-                let sent = path.socket.io().try_send_batch(path.to, datagrams, size)?;
+                let sent = path.carrier.try_send_batch(path.to, datagrams, size)?;
                 path.traffic.sent(sent.div_ceil(size.get()), sent);
                 Ok(sent)
             }
@@ -252,7 +257,8 @@ impl Connection {
     /// The largest datagram that leaves this machine in one packet on the
     /// current path; `None` while there is none. A link further on may carry
     /// less. Larger ones are sent in fragments, or, once the socket works in
-    /// batches, refused by the system.
+    /// batches, refused by the system. Over TCP it is what a frame can hold,
+    /// 65,535 bytes.
     pub fn max_datagram_size(&self) -> Option<usize> {
         self.component.path.load().as_ref().map(|path| path.max_payload)
     }
@@ -260,7 +266,7 @@ impl Connection {
     /// The address that data leaves from on the current path: the base of the
     /// pair's local candidate (RFC 8445 §5.1.1). `None` while there is no path.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.component.path.load().as_ref().map(|path| path.socket.local())
+        self.component.path.load().as_ref().map(|path| path.carrier.local())
     }
 
     /// The address that data goes to on the current path: that of the pair's
@@ -305,13 +311,13 @@ impl Connection {
     /// How many datagrams of a batch one call to the system may take; 1 where
     /// the system does not know batches, and while there is no path.
     pub(crate) fn max_batch(&self) -> usize {
-        self.component.path.load().as_ref().map_or(1, |path| path.socket.io().max_batch())
+        self.component.path.load().as_ref().map_or(1, |path| path.carrier.max_batch())
     }
 
     /// Whether datagrams that are too large for a link may leave in fragments
     /// instead of being refused; true as long as there is no path to know of.
     pub(crate) fn may_fragment(&self) -> bool {
-        self.component.path.load().as_ref().is_none_or(|path| path.socket.io().may_fragment())
+        self.component.path.load().as_ref().is_none_or(|path| path.carrier.may_fragment())
     }
 }
 
@@ -354,7 +360,7 @@ impl Component {
             let path = self.path()?;
             tokio::select! {
                 biased;
-                result = path.socket.io().writable() => return result,
+                result = path.carrier.writable() => return result,
                 () = changed => {}
             }
         }
@@ -376,8 +382,7 @@ impl Component {
 
     fn switch_to_batches(&self) {
         if let Some(path) = self.path.load_full() {
-            // Where the system has no batches, plain receives go on.
-            let _ = path.socket.io().use_batches();
+            path.carrier.use_batches();
         }
     }
 }

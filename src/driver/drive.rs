@@ -1,7 +1,9 @@
 //! The run loop: feeds the core, drains it and sleeps until its deadline.
 
 mod network;
+mod paths;
 mod stats;
+mod tcp;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,13 +19,13 @@ use tokio::task::AbortHandle;
 
 use super::clock;
 use super::config::{AgentConfig, SharedSocket};
-use super::connection::{Component, SendPath};
+use super::connection::Component;
 use super::error::AgentError;
 use super::events::EventQueue;
 use super::interfaces::{self, Filter};
 use super::names::Names;
 use super::resolve;
-use super::router::{Control, MemberId, Way};
+use super::router::{Control, MemberId};
 use super::socket::Socket;
 use super::timer::Timer;
 use super::traffic::Ledger;
@@ -64,7 +66,9 @@ pub(super) struct Machine {
     message: Vec<u8>,
     /// Events for the application, until all that they imply is done.
     events: Vec<Event>,
+    /// Those for UDP.
     pub(super) bases: BTreeMap<BaseId, Base>,
+    tcp: tcp::Tcp,
     pub(super) components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
     pub(super) addresses: Vec<LocalAddress>,
     network: network::Network,
@@ -76,7 +80,7 @@ pub(super) struct Machine {
     closed: bool,
 }
 
-/// A socket that the core knows.
+/// A UDP socket that the core knows.
 pub(super) struct Base {
     pub(super) stream: StreamId,
     pub(super) socket: Arc<Socket>,
@@ -275,10 +279,14 @@ impl Shared {
                     machine.bases.insert(base, bound);
                 }
             }
-            SocketOp::BindTcp { .. }
-            | SocketOp::Connect { .. }
-            | SocketOp::Inspect { .. }
-            | SocketOp::Disconnect { .. } => {}
+            SocketOp::BindTcp { base, ip, scope, tcp_type, .. } => {
+                self.bind_tcp(machine, base, (ip, scope), tcp_type);
+            }
+            SocketOp::Connect { base, to, framing } => {
+                self.open_connection(machine, base, to, framing);
+            }
+            SocketOp::Inspect { base, to } => machine.inspect(base, to),
+            SocketOp::Disconnect { base, to, abort } => machine.tcp.disconnect(base, to, abort),
             SocketOp::Resolve { server } => {
                 let Some(entry) = self.servers.get(server).cloned() else { return };
                 let timeout = self.resolve_timeout;
@@ -302,6 +310,7 @@ impl Shared {
             SocketOp::ListAddresses => self.list_addresses(machine),
             SocketOp::Close { base } => {
                 machine.ledger.close(base);
+                machine.tcp.close(base);
                 if let Some(base) = machine.bases.remove(&base) {
                     base.socket.router().leave(base.member);
                 }
@@ -378,6 +387,7 @@ impl Machine {
             message: Vec::with_capacity(256),
             events: Vec::new(),
             bases: BTreeMap::new(),
+            tcp: tcp::Tcp::default(),
             components: BTreeMap::new(),
             addresses: Vec::new(),
             network: network::Network::default(),
@@ -386,57 +396,6 @@ impl Machine {
             servers: servers.iter().filter_map(|server| server.address).collect(),
             tasks: Vec::new(),
             closed: false,
-        }
-    }
-
-    /// Sends what the core has to send. What the system refuses is told to
-    /// the core; what it has no room for is as good as lost on the way, and
-    /// is retransmitted like it.
-    fn transmit(&mut self) {
-        while let Some(transmit) = self.core.poll_transmit(&mut self.message) {
-            let Some(base) = self.bases.get(&transmit.base) else { continue };
-            if base.shared {
-                base.socket.router().sent(base.member, &self.message, clock::now());
-            }
-            let result = base.socket.io().send_now(transmit.to, &self.message);
-            if let Err(error) = result
-                && error.kind() != io::ErrorKind::WouldBlock
-            {
-                let (base, to, kind) = (transmit.base, transmit.to, error.kind());
-                self.core.handle_input(clock::now(), Input::SendError { base, to, kind });
-            }
-        }
-    }
-
-    fn dispatch(&mut self, event: Event) {
-        match event {
-            Event::SendPath { stream, component, path } => {
-                let Some(entry) = self.components.get(&(stream, component)) else { return };
-                entry.set_path(path.and_then(|(base, to)| {
-                    let traffic = self.ledger.path((stream, component), (base, to));
-                    let Base { socket, max_payload, .. } = self.bases.get(&base)?;
-                    Some(SendPath {
-                        socket: socket.clone(),
-                        to,
-                        max_payload: *max_payload,
-                        traffic,
-                    })
-                }));
-            }
-            Event::PathOpened { stream, component, base: at, from } => {
-                let entry = self.components.get(&(stream, component));
-                if let (Some(entry), Some(base)) = (entry, self.bases.get(&at)) {
-                    let traffic = self.ledger.path((stream, component), (at, from));
-                    let way = Way { queue: entry.queue.clone(), traffic };
-                    base.socket.router().open_path(base.member, from, way);
-                }
-            }
-            Event::PathClosed { base, from } => {
-                if let Some(base) = self.bases.get(&base) {
-                    base.socket.router().close_path(base.member, from);
-                }
-            }
-            event => self.events.push(event),
         }
     }
 
@@ -450,6 +409,7 @@ impl Machine {
         for base in std::mem::take(&mut self.bases).into_values() {
             base.socket.router().leave(base.member);
         }
+        self.tcp.close_all();
         self.components.values().for_each(|component| component.close());
         self.tasks.drain(..).for_each(|task| task.abort());
         self.names = Names::default();

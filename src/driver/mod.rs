@@ -10,7 +10,7 @@
 //!
 //! [`Agent::new`] has to be called inside a tokio runtime with its I/O and time
 //! drivers enabled; the agent's tasks run there until it is closed: a reader
-//! for each socket, a timer, and for a while one for each name to resolve. The
+//! for each socket and each TCP connection, a timer, and for a while one for each name to resolve. The
 //! agent runs its core by the contract of [`crate::agent`] without anybody
 //! polling it. All else may be called from any thread and blocks for no I/O;
 //! every `async` call is cancel safe, or says what it is not, so that it can
@@ -18,9 +18,11 @@
 //!
 //! Nothing has to be read for the agent to go on. Events that nobody reads are
 //! thinned out, and datagrams that nobody reads are dropped once the queue is
-//! full, both counted or bounded.
+//! full, both counted or bounded. Only what comes over TCP waits: nothing more
+//! is read of a connection, checks included, while its data finds no room.
 
 mod agent;
+mod carrier;
 mod clock;
 mod config;
 mod connection;
@@ -28,6 +30,7 @@ mod drive;
 mod error;
 mod events;
 mod interfaces;
+mod link;
 #[cfg(feature = "mdns")]
 mod mdns;
 mod names;

@@ -119,6 +119,18 @@ struct Inner {
     /// The receiver that waits; more than one is rare.
     waker: Option<Waker>,
     more_wakers: Vec<Waker>,
+    /// Readers of streams that wait until there is room.
+    held_up: Vec<Waker>,
+}
+
+/// What became of a datagram that may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    Taken,
+    /// There is no room now: see [`ReceiveQueue::poll_room`].
+    Full,
+    /// There will never be room for it. It was counted.
+    Dropped,
 }
 
 /// The queue, locked by a reader that has a batch for it.
@@ -148,7 +160,10 @@ impl ReceiveQueue {
     pub(crate) fn try_pop(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut inner = self.inner.lock();
         match inner.datagrams.pop(into) {
-            Some(len) => Ok(len),
+            Some(len) => {
+                self.give_room(inner);
+                Ok(len)
+            }
             None => Err(inner.nothing()),
         }
     }
@@ -161,7 +176,10 @@ impl ReceiveQueue {
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.inner.lock();
         match inner.datagrams.pop(into) {
-            Some(len) => Poll::Ready(Ok(len)),
+            Some(len) => {
+                self.give_room(inner);
+                Poll::Ready(Ok(len))
+            }
             None => inner.wait(cx),
         }
     }
@@ -170,7 +188,10 @@ impl ReceiveQueue {
     pub(crate) fn try_swap(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
         let mut inner = self.inner.lock();
         match inner.swap(batch) {
-            Some(count) => Ok(count),
+            Some(count) => {
+                self.give_room(inner);
+                Ok(count)
+            }
             None => Err(inner.nothing()),
         }
     }
@@ -183,8 +204,51 @@ impl ReceiveQueue {
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.inner.lock();
         match inner.swap(batch) {
-            Some(count) => Poll::Ready(Ok(count)),
+            Some(count) => {
+                self.give_room(inner);
+                Poll::Ready(Ok(count))
+            }
             None => inner.wait(cx),
+        }
+    }
+
+    /// Adds a datagram that came over a stream: nothing is dropped there that
+    /// can wait. After [`Offered::Full`] it is not in the queue.
+    pub(crate) fn offer(&self, datagram: &Glued<'_>) -> Offered {
+        let cost = datagram.bytes.len() + OVERHEAD;
+        let mut push = self.lock();
+        if push.inner.closed || cost > self.limit {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return Offered::Dropped;
+        }
+        if cost > self.limit.saturating_sub(push.inner.datagrams.cost()) {
+            return Offered::Full;
+        }
+        push.push(datagram);
+        push.wake();
+        Offered::Taken
+    }
+
+    /// Waits until there is room for a datagram of this length. Who waited is
+    /// woken when half of the queue is free, not for each datagram.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, len: usize) -> Poll<()> {
+        let inner = &mut *self.inner.lock();
+        let room = self.limit.saturating_sub(inner.datagrams.cost());
+        if inner.closed || inner.datagrams.is_empty() || room >= len + OVERHEAD {
+            return Poll::Ready(());
+        }
+        if !inner.held_up.iter().any(|waker| waker.will_wake(cx.waker())) {
+            inner.held_up.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Something was taken out.
+    fn give_room(&self, mut inner: MutexGuard<'_, Inner>) {
+        if !inner.held_up.is_empty() && inner.datagrams.cost() <= self.limit / 2 {
+            let held_up = std::mem::take(&mut inner.held_up);
+            drop(inner);
+            held_up.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -192,7 +256,9 @@ impl ReceiveQueue {
     pub(crate) fn close(&self) {
         let mut push = self.lock();
         push.inner.closed = true;
+        let held_up = std::mem::take(&mut push.inner.held_up);
         push.wake();
+        held_up.into_iter().for_each(Waker::wake);
     }
 }
 

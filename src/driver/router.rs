@@ -76,7 +76,7 @@ struct Path {
 }
 
 /// Where the data of a path goes, and where it is counted.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Way {
     pub(crate) queue: Arc<ReceiveQueue>,
     pub(crate) traffic: Arc<Traffic>,

@@ -34,6 +34,9 @@ pub struct Stats {
     pub drops: DropCounts,
     /// Datagrams that were dropped because they belong to no path.
     pub unrouted: u64,
+    /// TCP connections that were closed unread, because too many of those that
+    /// others opened had passed no check.
+    pub refused_connections: u64,
     /// Datagrams that were dropped because nobody received them in time.
     pub overflowed: u64,
 }

@@ -6,6 +6,7 @@ use std::task::{Wake, Waker};
 
 use tokio::runtime::Runtime;
 
+use super::super::socket::Socket;
 use super::super::transport::BindOptions;
 use super::*;
 
@@ -33,7 +34,8 @@ fn idle_runtime() -> Runtime {
 fn path() -> SendPath {
     let socket = Socket::bind(Ipv4Addr::LOCALHOST.into(), 0, &BindOptions::default()).unwrap();
     let traffic = Arc::default();
-    SendPath { to: socket.local(), socket: Arc::new(socket), max_payload: 1_200, traffic }
+    let to = socket.local();
+    SendPath { to, carrier: Carrier::Udp(Arc::new(socket)), max_payload: 1_200, traffic }
 }
 
 #[test]

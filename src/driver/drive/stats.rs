@@ -7,7 +7,7 @@ use crate::driver::stats::Stats;
 impl Shared {
     pub(in crate::driver) fn stats(&self) -> Stats {
         let machine = self.machine.lock();
-        let Machine { core, bases, components, ledger, .. } = &*machine;
+        let Machine { core, bases, tcp, components, ledger, .. } = &*machine;
         let own = bases.values().filter(|base| !base.shared);
         let IceStats { transports, local_candidates, remote_candidates, candidate_pairs } =
             core.stats();
@@ -30,7 +30,8 @@ impl Shared {
             remote_candidates,
             candidate_pairs: candidate_pairs.collect(),
             drops: *core.drops(),
-            unrouted: own.map(|base| base.socket.router().unrouted()).sum(),
+            unrouted: own.map(|base| base.socket.router().unrouted()).sum::<u64>() + tcp.unrouted(),
+            refused_connections: tcp.refused(),
             overflowed: components.values().map(|component| component.queue.dropped()).sum(),
         }
     }

@@ -44,14 +44,14 @@ pub(crate) fn bind_udp(ip: IpAddr, scope: u32, options: &BindOptions) -> io::Res
 
 /// The ports of the range from a random one on, so that neighbours do not
 /// guess them (RFC 6056 §3.3.1) and agents side by side seldom collide.
-fn shuffled(range: &RangeInclusive<u16>) -> impl Iterator<Item = u16> {
+pub(super) fn shuffled(range: &RangeInclusive<u16>) -> impl Iterator<Item = u16> {
     let (low, high) = (u32::from(*range.start()), u32::from(*range.end()));
     let count = if low > high { 0 } else { high - low + 1 };
     let offset = OsRng.try_next_u32().unwrap_or(0).checked_rem(count).unwrap_or(0);
     (0..count).filter_map(move |n| u16::try_from(low + (offset + n) % count).ok())
 }
 
-fn address(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
+pub(super) fn address(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
     match ip {
         IpAddr::V4(_) => SocketAddr::new(ip, port),
         IpAddr::V6(v6) => SocketAddrV6::new(v6, port, 0, scope).into(),

@@ -1,5 +1,6 @@
 //! Sockets. This folder is the only place of the crate that binds them; all
-//! else asks it and moves datagrams through [`UdpSocket`].
+//! else asks it and moves datagrams through [`UdpSocket`], and streams through
+//! [`TcpStream`].
 
 mod bind;
 mod changes;
@@ -8,6 +9,7 @@ mod multicast;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod received;
+mod tcp;
 mod udp;
 
 pub(crate) use bind::{BindOptions, bind_udp};
@@ -15,4 +17,5 @@ pub(crate) use changes::{Changes, Stop, Waited, changes};
 #[cfg(feature = "mdns")]
 pub(crate) use multicast::MulticastSocket;
 pub(crate) use received::{Glued, with_buffers};
+pub(crate) use tcp::{Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp};
 pub(crate) use udp::{Drained, UdpSocket};
