@@ -28,7 +28,17 @@ const BASE: &[&str] = &["net", "timer", "rng"];
 const CORE: &[&str] =
     &["net", "timer", "rng", "stun", "candidate", "turn", "tcp", "punch", "check", "gather"];
 const DRIVER: &[&str] = &[
-    "net", "timer", "rng", "stun", "candidate", "turn", "tcp", "punch", "check", "gather", "agent",
+    "net",
+    "timer",
+    "rng",
+    "stun",
+    "candidate",
+    "turn",
+    "tcp",
+    "punch",
+    "check",
+    "gather",
+    "agent",
 ];
 const ABOVE: &[&str] = &[
     "net",
