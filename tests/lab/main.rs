@@ -5,18 +5,23 @@
 
 mod capture;
 mod checksum;
+mod contestant;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the interop tests use the rest")]
 mod harness;
 mod nat;
 mod packet_log;
+mod possible;
 #[cfg(feature = "quinn")]
 mod quic;
+mod reference;
+mod reference_udp;
 mod rules;
 mod stun_message;
 mod stun_server;
 mod topology;
 mod wire;
+mod wire_claims;
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
