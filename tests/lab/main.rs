@@ -5,6 +5,7 @@
 
 mod capture;
 mod checksum;
+mod claims;
 mod contestant;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the interop tests use the rest")]
@@ -19,6 +20,8 @@ mod reference_udp;
 mod rules;
 mod stun_message;
 mod stun_server;
+mod table;
+mod tables;
 mod topology;
 mod wire;
 mod wire_claims;
