@@ -85,6 +85,13 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// Makes an empty one, in which only loopback is up.
     pub(crate) fn new(name: &'static str) -> Self {
+        let namespace = Self::bare(name);
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Makes an empty one, in which not even loopback is up.
+    pub(crate) fn bare(name: &'static str) -> Self {
         let file = thread::spawn(|| -> io::Result<File> {
             unshare(CloneFlags::CLONE_NEWNET)?;
             File::open("/proc/thread-self/ns/net")
@@ -92,9 +99,7 @@ impl Namespace {
         .join()
         .expect("the thread only makes system calls")
         .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
-        let namespace = Self { name, file: Arc::new(file) };
-        namespace.ip("link set lo up");
-        namespace
+        Self { name, file: Arc::new(file) }
     }
 
     /// What the test calls it.
@@ -169,7 +174,7 @@ impl Namespace {
 
     /// Joins two namespaces by a pair of interfaces, both up.
     pub(crate) fn connect(&self, interface: &str, other: &Self, other_interface: &str) {
-        self.link(interface, other, other_interface);
+        self.ip(&Self::pair(interface, other, other_interface));
         for (namespace, interface) in [(self, interface), (other, other_interface)] {
             // One segment at most: a frame on the wire is what a capture on a
             // real one would show.
@@ -177,13 +182,14 @@ impl Namespace {
         }
     }
 
-    /// Joins two namespaces by a pair of interfaces, both down as yet.
-    pub(crate) fn link(&self, interface: &str, other: &Self, other_interface: &str) {
-        self.ip(&format!(
+    /// What `ip` is told here to join this namespace to another by a pair of
+    /// interfaces, both down as yet.
+    pub(crate) fn pair(interface: &str, other: &Self, other_interface: &str) -> String {
+        format!(
             "link add {interface} type veth peer name {other_interface} netns /proc/{}/fd/{}",
             std::process::id(),
             other.file.as_raw_fd(),
-        ));
+        )
     }
 
     fn must(&self, mut command: Command, what: &str) {

@@ -241,7 +241,7 @@ impl Side<'_> {
         let Some(round_trip) = self.retry else { return };
         if self.attempts < ATTEMPTS {
             let pause = (round_trip / 4).max(Duration::from_millis(10));
-            let turn = if self.first == (self.attempts % 2 == 0) { 1.0 } else { 1.5 };
+            let turn = if self.first == (self.attempts.is_multiple_of(2)) { 1.0 } else { 1.5 };
             let jitter = self.rng.random_range(0.7..1.3);
             self.next = Some(Instant::now() + pause.mul_f64(turn * jitter));
         }

@@ -113,7 +113,7 @@ pub(crate) struct Lab {
     pub(crate) server: Namespace,
     pub(crate) wire: Wire,
     /// A namespace lives as long as something refers to it.
-    _nats: Vec<Namespace>,
+    _nats: [[Namespace; 2]; 2],
     _stun: StunServer,
     /// The next port that no trial has used.
     port: AtomicU16,
@@ -126,36 +126,36 @@ impl Lab {
     /// Lays out `cell`; the calling test has entered its own namespaces.
     pub(crate) fn new(cell: &Cell) -> Self {
         let plan = Plan { family: cell.family };
-        let names = ["host-1", "host-2", "nat-1", "nat-2", "server", "wire"];
-        let [host_1, host_2, nat_1, nat_2, server, wire] = names.map(|name| plan.namespace(name));
-        let hosts = [host_1, host_2];
-        let mut nats = vec![nat_1, nat_2];
+        let mut hosts = ["host-1", "host-2"].map(|name| plan.draft(name));
+        let mut nats = ["nat-1", "nat-2"].map(|name| plan.draft(name));
+        let mut outer = ["outer-1", "outer-2"].map(|name| plan.draft(name));
+        let [mut server, mut wire] = ["server", "wire"].map(|name| plan.draft(name));
         let mut public = vec![];
         for (side, number) in [(0, 1), (1, 2)] {
-            let nat = if cell.shared { 0 } else { side };
-            let lan = ["lan1", "lan2"][side];
-            plan.private(&hosts[side], &nats[nat], lan, number);
+            let first = if cell.shared { 0 } else { side };
+            plan.private(&mut hosts[side], &mut nats[first], ["lan1", "lan2"][side], number);
             if cell.shared && side == 1 {
                 continue;
             }
-            let mut outermost = nats[side].clone();
-            if let Some(outer) = cell.outer[side] {
-                outermost = plan.namespace(["outer-1", "outer-2"][side]);
-                let address = plan.between(&nats[side], &outermost, number);
-                nats[side].nft(&rules(&cell.nats[side], address));
-                outermost.nft(&rules(&outer, plan.public(number)));
-                nats.push(outermost.clone());
+            let (outermost, nat) = if let Some(nat) = cell.outer[side] {
+                let address = plan.between(&mut nats[side], &mut outer[side], number);
+                nats[side].namespace.nft(&rules(&cell.nats[side], address));
+                (&mut outer[side], nat)
             } else {
-                outermost.nft(&rules(&cell.nats[side], plan.public(number)));
-            }
-            public.push((outermost, "wan", ["to-nat-1", "to-nat-2"][side], number));
+                (&mut nats[side], cell.nats[side])
+            };
+            outermost.namespace.nft(&rules(&nat, plan.public(number)));
+            let port = ["to-nat-1", "to-nat-2"][side];
+            plan.on_the_wire(outermost, "wan", &mut wire, port, number);
+            public.push(port);
         }
-        public.push((server.clone(), "eth0", "to-server", SERVER));
-        for (namespace, interface, port, last) in &public {
-            wire.link(port, namespace, interface);
-            plan.on_the_wire(namespace, interface, *last);
-        }
-        wire.ip_all(&public.iter().map(|(_, _, port, _)| up(port)).collect::<Vec<_>>());
+        plan.on_the_wire(&mut server, "eth0", &mut wire, "to-server", SERVER);
+        public.push("to-server");
+        // What is joined to another goes first.
+        let hosts = hosts.map(Draft::lay_out);
+        let nats = nats.map(Draft::lay_out);
+        let outer = outer.map(Draft::lay_out);
+        let [server, wire] = [server, wire].map(Draft::lay_out);
         let port = |interface: &'static str| Port {
             interface,
             // A round trip crosses the wire twice, two ports each time.
@@ -165,7 +165,7 @@ impl Lab {
             reordering: cell.reordering,
             rate: cell.rate,
         };
-        let ports: Vec<Port> = public.iter().map(|(_, _, name, _)| port(name)).collect();
+        let ports: Vec<Port> = public.into_iter().map(port).collect();
         let stun = STUN_PORTS.map(|port| SocketAddr::new(plan.public(SERVER), port));
         Self {
             cell: *cell,
@@ -173,7 +173,7 @@ impl Lab {
             wire: Wire::start(&wire, &ports, 0),
             hosts,
             server,
-            _nats: nats,
+            _nats: [nats, outer],
             port: AtomicU16::new(FIRST_PORT),
         }
     }
@@ -215,6 +215,22 @@ fn up(interface: &str) -> String {
     format!("link set {interface} gso_max_segs 1 up")
 }
 
+/// A namespace, and what `ip` is to be told in it.
+struct Draft {
+    namespace: Namespace,
+    lines: Vec<String>,
+}
+
+impl Draft {
+    fn lay_out(self) -> Namespace {
+        // A second NAT that the cell is without has loopback alone.
+        if self.lines.len() > 1 {
+            self.namespace.ip_all(&self.lines);
+        }
+        self.namespace
+    }
+}
+
 /// How a family of addresses is laid out.
 #[derive(Clone, Copy)]
 struct Plan {
@@ -223,8 +239,8 @@ struct Plan {
 
 impl Plan {
     /// A namespace in which only this family is in use.
-    fn namespace(self, name: &'static str) -> Namespace {
-        let namespace = Namespace::new(name);
+    fn draft(self, name: &'static str) -> Draft {
+        let namespace = Namespace::bare(name);
         let mut settings = vec![];
         match self.family {
             Family::V4 => settings.extend([
@@ -250,7 +266,7 @@ impl Plan {
             settings.push(("ipv4.tcp_no_metrics_save", "1"));
         }
         namespace.sysctls(&settings);
-        namespace
+        Draft { namespace, lines: vec!["link set lo up".to_owned()] }
     }
 
     /// An address on the wire.
@@ -262,44 +278,47 @@ impl Plan {
     }
 
     /// The network between a host and its NAT.
-    fn private(self, host: &Namespace, nat: &Namespace, lan: &str, number: u8) {
+    fn private(self, host: &mut Draft, nat: &mut Draft, lan: &str, number: u8) {
         let (network, length) = match self.family {
             Family::V4 => (format!("10.{number}.0."), 24),
             Family::V6 => (format!("2001:db8:{number}::"), 64),
         };
-        host.link("eth0", nat, lan);
-        host.ip_all(&[
+        host.lines.extend([
+            Namespace::pair("eth0", &nat.namespace, lan),
             up("eth0"),
             format!("address add {network}2/{length} dev eth0"),
             format!("route add default via {network}1"),
         ]);
-        nat.ip_all(&[up(lan), format!("address add {network}1/{length} dev {lan}")]);
+        nat.lines.extend([up(lan), format!("address add {network}1/{length} dev {lan}")]);
     }
 
     /// The network between two NATs; gives the inner one's address in it.
-    fn between(self, inner: &Namespace, outer: &Namespace, number: u8) -> IpAddr {
+    fn between(self, inner: &mut Draft, outer: &mut Draft, number: u8) -> IpAddr {
         assert_eq!(self.family, Family::V4, "a second NAT is for IPv4");
-        inner.link("wan", outer, "lan");
         let address = Ipv4Addr::new(100, 64, number, 2);
-        inner.ip_all(&[
+        inner.lines.extend([
+            Namespace::pair("wan", &outer.namespace, "lan"),
             up("wan"),
             format!("address add {address}/24 dev wan"),
             format!("route add default via 100.64.{number}.1"),
         ]);
-        outer.ip_all(&[up("lan"), format!("address add 100.64.{number}.1/24 dev lan")]);
+        outer.lines.extend([up("lan"), format!("address add 100.64.{number}.1/24 dev lan")]);
         address.into()
     }
 
     /// Addresses an interface on the wire and makes its neighbours known, so
     /// that address resolution adds no round trip to what is measured.
-    fn on_the_wire(self, namespace: &Namespace, interface: &str, last: u8) {
+    fn on_the_wire(self, end: &mut Draft, interface: &str, wire: &mut Draft, port: &str, last: u8) {
         let hardware = |last: u8| format!("02:00:00:00:00:{last:02x}");
         let length = if self.family == Family::V4 { 24 } else { 64 };
-        let mut lines = vec![
+        wire.lines.push(up(port));
+        let lines = &mut end.lines;
+        lines.extend([
+            Namespace::pair(interface, &wire.namespace, port),
             format!("link set {interface} address {}", hardware(last)),
             up(interface),
             format!("address add {}/{length} dev {interface}", self.public(last)),
-        ];
+        ]);
         for other in [1, 2, SERVER].into_iter().filter(|&other| other != last) {
             lines.push(format!(
                 "neighbour add {} lladdr {} dev {interface} nud permanent",
@@ -316,6 +335,5 @@ impl Plan {
             // it would be in a provider's.
             lines.push("route add blackhole default".to_owned());
         }
-        namespace.ip_all(&lines);
     }
 }
