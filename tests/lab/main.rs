@@ -3,6 +3,7 @@
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
+mod agents;
 mod capture;
 mod checksum;
 mod claims;

@@ -9,9 +9,11 @@
 
 use std::time::Duration;
 
+use crate::agents::Agents;
 use crate::contestant::{Contestant, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
+use crate::harness::peers::{Implementation, Options};
 use crate::ready;
-use crate::table::{SKEWS, Table, nat_matrix, skew_curve};
+use crate::table::{SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve};
 
 #[test]
 #[ignore = "measures for minutes, by hand"]
@@ -30,6 +32,20 @@ fn nat_matrix_of_plain_sockets() {
         let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &PlainUdp];
         let skews = [0, 100].map(Duration::from_millis).into();
         print(Table { cells: nat_matrix(), skews, contestants, trials: 3, workers: 12 });
+    }
+}
+
+/// An agent beside the plain program. One that is to go through TCP differs in
+/// its options.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn agents_beside_plain_sockets() {
+    if ready("tables::agents_beside_plain_sockets") {
+        let implementation = Implementation::Floe;
+        let floe = Agents { name: "floe UDP", implementation, options: Options::default() };
+        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &PlainUdp, &floe];
+        let skews = vec![Duration::ZERO];
+        print(Table { cells: beside_the_matrix(), skews, contestants, trials: 3, workers: 4 });
     }
 }
 
