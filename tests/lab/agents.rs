@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::contestant::{Contestant, Trial};
 use crate::harness::peers::{Implementation, Options};
 use crate::harness::session::{Session, Side};
+use crate::reference::Took;
 use crate::topology::Lab;
 
 /// From the later start until the agents count as not connected.
@@ -28,7 +29,7 @@ impl Contestant for Agents {
         self.name
     }
 
-    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Duration> {
+    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Took> {
         let mut session = self.start(lab);
         session.extend(GATHERING);
         session.until_gathered();
@@ -47,9 +48,11 @@ impl Contestant for Agents {
             session.send(side, 1, b"!");
         }
         let heard = |sides: &[Side; 2]| sides.iter().all(|side| !side.received.is_empty());
-        let took = run(&mut session, late + LIMIT, heard).then(|| late.elapsed())?;
+        let heard = run(&mut session, late + LIMIT, heard).then(|| late.elapsed())?;
+        let connected = session.sides.iter().filter_map(Side::connected_at).max();
+        let open = connected.map_or(heard, |at| at.saturating_duration_since(late));
         session.close();
-        Some(took)
+        Some(Took { open, heard })
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::contestant::{
-    Contestant, LISTENING, ONE_SHOT, PlainTcp, PlainUdp, RETRYING, Trial, both,
+    Contestant, LISTENING, ONE_SHOT, PlainTcp, PlainUdp, RETRYING, SHORT, Trial, both,
 };
 use crate::nat::{Crossing, Filtering, Mapping, Nat};
 use crate::possible::{Transport, possible};
@@ -17,7 +17,7 @@ use crate::stun_message::{mapped, request};
 use crate::table::{Table, beside_the_matrix};
 use crate::topology::{Cell, Lab};
 
-const RETRY_WITHOUT_LISTENER: PlainTcp = PlainTcp { name: "", listener: false, retry: true };
+const RETRY_WITHOUT_LISTENER: PlainTcp = PlainTcp { patience: SHORT, listener: false, ..RETRYING };
 
 /// The outcome, and whether the SYNs are known to have crossed on the wire.
 fn punch(lab: &Lab, how: PlainTcp, skew: u64) -> (Outcome, bool) {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::namespace::Namespace;
-use crate::reference::{self, Plan};
+use crate::reference::{self, Plan, Took};
 use crate::reference_udp;
 use crate::topology::Lab;
 
@@ -26,9 +26,9 @@ pub(crate) trait Contestant: Sync {
     /// At the head of its column.
     fn name(&self) -> &str;
 
-    /// Tries once; gives the time from the later start until data had passed
-    /// both ways, or none if the time was over before.
-    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Duration>;
+    /// Tries once; gives the times from the later start, or none if no data had
+    /// passed both ways before the time was over.
+    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Took>;
 }
 
 /// The plain program over TCP.
@@ -37,15 +37,25 @@ pub(crate) struct PlainTcp {
     pub(crate) name: &'static str,
     pub(crate) listener: bool,
     pub(crate) retry: bool,
+    /// From the later start, beside a few round trips.
+    pub(crate) patience: Duration,
 }
 
+/// Enough for the first retransmission of a SYN, after a second.
+pub(crate) const SHORT: Duration = Duration::from_millis(2500);
+/// Enough for several of them: where one side is refused all the time and the
+/// other never, a retransmission has to come while an attempt is under way.
+pub(crate) const LONG: Duration = Duration::from_secs(5);
+
 /// One `connect` a side, and nothing else.
-pub(crate) const ONE_SHOT: PlainTcp = PlainTcp { name: "one-shot", listener: false, retry: false };
+pub(crate) const ONE_SHOT: PlainTcp =
+    PlainTcp { name: "one-shot", listener: false, retry: false, patience: SHORT };
 /// One `connect` a side, and a listener.
 pub(crate) const LISTENING: PlainTcp =
-    PlainTcp { name: "and listener", listener: true, retry: false };
+    PlainTcp { name: "and listener", listener: true, retry: false, patience: SHORT };
 /// The whole: what is possible.
-pub(crate) const RETRYING: PlainTcp = PlainTcp { name: "and retry", listener: true, retry: true };
+pub(crate) const RETRYING: PlainTcp =
+    PlainTcp { name: "and retry", listener: true, retry: true, patience: LONG };
 
 /// The plain program over UDP.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +66,7 @@ impl Contestant for PlainTcp {
         self.name
     }
 
-    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Duration> {
+    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Took> {
         let ends = both(lab, reference::Endpoint::open)?;
         reference::punch(ends, &self.plan(lab, trial)).connected
     }
@@ -67,7 +77,7 @@ impl PlainTcp {
         Plan {
             listener: self.listener,
             retry: self.retry.then_some(lab.cell.rtt),
-            ..plan(lab, trial)
+            ..plan(lab, trial, self.patience)
         }
     }
 }
@@ -77,19 +87,16 @@ impl Contestant for PlainUdp {
         "UDP"
     }
 
-    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Duration> {
+    fn attempt(&self, lab: &Lab, trial: &Trial) -> Option<Took> {
         let ends = both(lab, reference_udp::Endpoint::open)?;
-        reference_udp::punch(&ends, &plan(lab, trial)).connected
+        reference_udp::punch(&ends, &plan(lab, trial, SHORT)).connected
     }
 }
 
-/// Long enough for the kernel's first retransmission of a SYN, after a second,
-/// to arrive and be answered.
-fn plan(lab: &Lab, trial: &Trial) -> Plan {
+fn plan(lab: &Lab, trial: &Trial, patience: Duration) -> Plan {
     let mut starts = [Duration::ZERO; 2];
     starts[trial.late] = trial.skew;
-    let limit = Duration::from_millis(2500) + 3 * lab.cell.rtt;
-    Plan { starts, listener: true, retry: None, limit }
+    Plan { starts, listener: true, retry: None, limit: patience + 3 * lab.cell.rtt }
 }
 
 /// An endpoint on each host, on a port that nobody had before; none if the

@@ -57,14 +57,24 @@ pub(crate) struct Plan {
 /// How it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// From the later start until a byte had come in on both sides.
-    pub(crate) connected: Option<Duration>,
+    /// From the later start until both sides had their connection, and until a
+    /// byte had come in on both.
+    pub(crate) connected: Option<Took>,
     /// How each side got its connection.
     pub(crate) ways: [Option<Way>; 2],
     /// The peer as each side saw it.
     pub(crate) seen: [Option<SocketAddr>; 2],
     /// SYNs that each side's kernel was asked for.
     pub(crate) attempts: [usize; 2],
+}
+
+/// From the later start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Took {
+    /// Until both sides could send.
+    pub(crate) open: Duration,
+    /// Until both sides had heard the other.
+    pub(crate) heard: Duration,
 }
 
 /// How a connection came about on one side.
@@ -160,7 +170,10 @@ pub(crate) fn punch(mut ends: [Endpoint; 2], plan: &Plan) -> Outcome {
         sides.map(|side| side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     Outcome {
-        connected: ours.heard.zip(theirs.heard).map(|(ours, theirs)| ours.max(theirs)),
+        connected: ours.took.zip(theirs.took).map(|(ours, theirs)| Took {
+            open: ours.open.max(theirs.open),
+            heard: ours.heard.max(theirs.heard),
+        }),
         ways: [ours.way, theirs.way],
         seen: [ours.seen, theirs.seen],
         attempts: [ours.attempts, theirs.attempts],
@@ -186,10 +199,11 @@ struct Connection {
     stream: TcpStream,
     way: Way,
     peer: Option<SocketAddr>,
+    since: Instant,
 }
 
 struct Report {
-    heard: Option<Duration>,
+    took: Option<Took>,
     way: Option<Way>,
     seen: Option<SocketAddr>,
     attempts: usize,
@@ -289,7 +303,7 @@ impl Side<'_> {
         let mut stream = TcpStream::from(socket);
         let peer = stream.peer_addr().ok();
         if self.connections.len() < CONNECTIONS && stream.write_all(&[GREETING]).is_ok() {
-            self.connections.push(Connection { stream, way, peer });
+            self.connections.push(Connection { stream, way, peer, since: Instant::now() });
         }
     }
 
@@ -315,8 +329,12 @@ impl Side<'_> {
 
     fn report(&self, late: Instant) -> Report {
         let connection = self.heard.map(|(_, at)| &self.connections[at]);
+        let from_late = |at: Instant| at.saturating_duration_since(late);
         Report {
-            heard: self.heard.map(|(at, _)| at.saturating_duration_since(late)),
+            took: self.heard.zip(connection).map(|((heard, _), connection)| Took {
+                open: from_late(connection.since),
+                heard: from_late(heard),
+            }),
             way: connection.map(|one| one.way),
             seen: connection.and_then(|one| one.peer),
             attempts: self.attempts,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::namespace::Namespace;
-use crate::reference::{Outcome, Plan};
+use crate::reference::{Outcome, Plan, Took};
 use crate::stun_message::{mapped, request};
 
 /// Between two datagrams.
@@ -72,7 +72,10 @@ pub(crate) fn punch(ends: &[Endpoint; 2], plan: &Plan) -> Outcome {
         sides.map(|side| side.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     Outcome {
-        connected: ours.at.zip(theirs.at).map(|(ours, theirs)| ours.max(theirs)),
+        connected: ours.at.zip(theirs.at).map(|(ours, theirs)| {
+            let heard = ours.max(theirs);
+            Took { open: heard, heard }
+        }),
         ways: [None, None],
         seen: [ours.from, theirs.from],
         attempts: [ours.sent, theirs.sent],

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::contestant::{Contestant, Trial};
 use crate::nat::{Crossing, Egress, Filtering, Mapping, Nat, Unsolicited};
 use crate::possible::{Transport, possible};
+use crate::reference::Took;
 use crate::topology::{Cell, Family, Lab};
 
 /// The skews of M1 in milliseconds.
@@ -31,7 +32,7 @@ pub(crate) struct Row {
     pub(crate) cell: Cell,
     pub(crate) skew: Duration,
     /// Per contestant, what became of each trial.
-    pub(crate) results: Vec<Vec<Option<Duration>>>,
+    pub(crate) results: Vec<Vec<Option<Took>>>,
 }
 
 impl Table<'_> {
@@ -70,13 +71,14 @@ impl Table<'_> {
         self.skews.iter().map(row).collect()
     }
 
-    /// Successes, and the median time from the later start in milliseconds.
+    /// Successes, and from the later start, in milliseconds, the medians until
+    /// both sides could send and until both had heard the other.
     pub(crate) fn print(&self, rows: &[Row]) {
         let names = rows.iter().map(|row| row.cell.to_string().len());
         let width = names.max().unwrap_or_default();
         let mut head = format!("{:<width$} {:>5} {:>8}", "cell", "skew", "possible");
         for contestant in &self.contestants {
-            let _ = write!(head, " {:>14}", contestant.name());
+            let _ = write!(head, " {:>16}", contestant.name());
         }
         println!("{head}");
         for row in rows {
@@ -89,21 +91,25 @@ impl Table<'_> {
                 theory.join(" ")
             );
             for result in &row.results {
-                let _ = write!(line, " {:>14}", summary(result));
+                let _ = write!(line, " {:>16}", summary(result));
             }
             println!("{line}");
         }
     }
 }
 
-fn summary(result: &[Option<Duration>]) -> String {
-    let mut times: Vec<Duration> = result.iter().copied().flatten().collect();
-    times.sort_unstable();
-    let count = format!("{}/{}", times.len(), result.len());
-    match times.get(times.len() / 2) {
-        Some(median) => format!("{count} {:>5.0}", median.as_secs_f64() * 1000.0),
-        None => format!("{count}     -"),
+fn summary(result: &[Option<Took>]) -> String {
+    let took: Vec<Took> = result.iter().copied().flatten().collect();
+    let count = format!("{}/{}", took.len(), result.len());
+    if took.is_empty() {
+        return format!("{count}         -");
     }
+    let median = |part: fn(&Took) -> Duration| {
+        let mut times: Vec<Duration> = took.iter().map(part).collect();
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64() * 1000.0
+    };
+    format!("{count} {:>4.0} {:>4.0}", median(|took| took.open), median(|took| took.heard))
 }
 
 /// M1: NATs that drop and that reset, at three distances.
