@@ -25,7 +25,7 @@ fn send(cell: &Cell, size: usize) -> (Vec<u8>, Vec<Packet>) {
     }
     let mut numbers = vec![];
     let mut buffer = vec![0; size];
-    while numbers.len() < DATAGRAMS.into() && server.recv(&mut buffer).is_ok() {
+    while numbers.len() < usize::from(DATAGRAMS) && server.recv(&mut buffer).is_ok() {
         numbers.push(buffer[0]);
     }
     let mut packets = lab.wire.log.packets();
@@ -63,7 +63,7 @@ fn a_rate_spaces_packets() {
     let cell = Cell { rate: Some(8_000_000), ..Cell::new([Nat::PORT_RESTRICTED; 2]) };
     // With the headers 1,000 bytes: a millisecond each.
     let (numbers, packets) = send(&cell, 1_000 - 42);
-    assert_eq!((numbers.len(), packets.len()), (DATAGRAMS.into(), DATAGRAMS.into()));
+    assert_eq!((numbers.len(), packets.len()), (usize::from(DATAGRAMS), usize::from(DATAGRAMS)));
     for (before, packet) in (0..).zip(&packets) {
         let left = packet.left.expect("it has arrived");
         let earliest = packets[0].entered + cell.rtt / 2 + Duration::from_millis(before + 1);
