@@ -4,9 +4,9 @@
 //! Nothing in them leads outside, so no packet leaves the machine.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
 
@@ -85,6 +85,13 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// Makes an empty one, in which only loopback is up.
     pub(crate) fn new(name: &'static str) -> Self {
+        let namespace = Self::bare(name);
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Makes an empty one, in which not even loopback is up.
+    pub(crate) fn bare(name: &'static str) -> Self {
         let file = thread::spawn(|| -> io::Result<File> {
             unshare(CloneFlags::CLONE_NEWNET)?;
             File::open("/proc/thread-self/ns/net")
@@ -92,9 +99,7 @@ impl Namespace {
         .join()
         .expect("the thread only makes system calls")
         .unwrap_or_else(|error| panic!("namespace {name}: {error}"));
-        let namespace = Self { name, file: Arc::new(file) };
-        namespace.ip("link set lo up");
-        namespace
+        Self { name, file: Arc::new(file) }
     }
 
     /// What the test calls it.
@@ -129,6 +134,21 @@ impl Namespace {
         self.must(command, arguments);
     }
 
+    /// Runs `ip` once for all of these lines.
+    pub(crate) fn ip_all(&self, lines: &[String]) {
+        let lines = lines.join("\n");
+        let mut command = Command::new("ip");
+        command.args(["-batch", "-"]).stdin(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let output = self.run(|| {
+            let mut child = command.spawn()?;
+            // One that has ended takes no more, and says why.
+            let _ = child.stdin.take().map(|mut input| input.write_all(lines.as_bytes()));
+            child.wait_with_output()
+        });
+        self.check(output, &lines);
+    }
+
     /// Loads nftables rules.
     pub(crate) fn nft(&self, rules: &str) {
         let mut command = Command::new("nft");
@@ -138,18 +158,23 @@ impl Namespace {
 
     /// Sets `net.NAME` of this namespace.
     pub(crate) fn sysctl(&self, name: &str, value: &str) {
-        let path = format!("/proc/sys/net/{}", name.replace('.', "/"));
-        self.run(|| std::fs::write(&path, value))
-            .unwrap_or_else(|error| panic!("{}: {path}: {error}", self.name));
+        self.sysctls(&[(name, value)]);
+    }
+
+    /// Sets each `net.NAME` of this namespace.
+    pub(crate) fn sysctls(&self, settings: &[(&str, &str)]) {
+        self.run(|| {
+            for (name, value) in settings {
+                let path = format!("/proc/sys/net/{}", name.replace('.', "/"));
+                std::fs::write(&path, value)
+                    .unwrap_or_else(|error| panic!("{}: {path}: {error}", self.name));
+            }
+        });
     }
 
     /// Joins two namespaces by a pair of interfaces, both up.
     pub(crate) fn connect(&self, interface: &str, other: &Self, other_interface: &str) {
-        self.ip(&format!(
-            "link add {interface} type veth peer name {other_interface} netns /proc/{}/fd/{}",
-            std::process::id(),
-            other.file.as_raw_fd(),
-        ));
+        self.ip(&Self::pair(interface, other, other_interface));
         for (namespace, interface) in [(self, interface), (other, other_interface)] {
             // One segment at most: a frame on the wire is what a capture on a
             // real one would show.
@@ -157,10 +182,23 @@ impl Namespace {
         }
     }
 
+    /// What `ip` is told here to join this namespace to another by a pair of
+    /// interfaces, both down as yet.
+    pub(crate) fn pair(interface: &str, other: &Self, other_interface: &str) -> String {
+        format!(
+            "link add {interface} type veth peer name {other_interface} netns /proc/{}/fd/{}",
+            std::process::id(),
+            other.file.as_raw_fd(),
+        )
+    }
+
     fn must(&self, mut command: Command, what: &str) {
-        let output = self
-            .run(|| command.stdin(Stdio::null()).output())
-            .unwrap_or_else(|error| panic!("{}: {what}: {error}", self.name));
+        let output = self.run(|| command.stdin(Stdio::null()).output());
+        self.check(output, what);
+    }
+
+    fn check(&self, output: io::Result<Output>, what: &str) {
+        let output = output.unwrap_or_else(|error| panic!("{}: {what}: {error}", self.name));
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {what}: {complaint}", self.name);
     }

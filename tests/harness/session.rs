@@ -32,8 +32,8 @@ pub(crate) struct Session {
     pub(crate) sides: [Side; 2],
     printed: Receiver<Printed>,
     deadline: Instant,
-    /// Whether signalling lines go on to the other side, or are held.
-    forwarding: bool,
+    /// Per side, whether its lines go on to the other side, or are held.
+    forwarding: [bool; 2],
     /// Per side, whether they are held until all of a generation's are there.
     complete: [bool; 2],
     /// Per side, whether the other one learns of none of its candidates.
@@ -84,7 +84,7 @@ impl Session {
             sides,
             printed,
             deadline,
-            forwarding: false,
+            forwarding: [false; 2],
             complete: [false; 2],
             withheld: [false; 2],
             closing: false,
@@ -111,21 +111,27 @@ impl Session {
     /// Passes on what is held, and from now on every line as it comes.
     /// Gives the time at which the second agent had its lines.
     pub(crate) fn forward(&mut self) -> Instant {
-        self.forwarding = true;
         for from in [0, 1] {
-            self.pass(from);
+            self.forward_from(from);
         }
         Instant::now()
     }
 
+    /// Passes on what is held of one side, and from now on every line as it
+    /// comes.
+    pub(crate) fn forward_from(&mut self, from: usize) {
+        self.forwarding[from] = true;
+        self.pass(from);
+    }
+
     /// Holds back every line from now on.
     pub(crate) fn hold(&mut self) {
-        self.forwarding = false;
+        self.forwarding = [false; 2];
     }
 
     /// Passes on what a side's peer may have.
     fn pass(&mut self, from: usize) {
-        if self.forwarding && (self.sides[from].gathered || !self.complete[from]) {
+        if self.forwarding[from] && (self.sides[from].gathered || !self.complete[from]) {
             let held = std::mem::take(&mut self.sides[from].held);
             let lines: String = held.iter().map(|line| format!("{line}\n")).collect();
             self.sides[1 - from].write(&lines);

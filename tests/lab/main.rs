@@ -3,15 +3,29 @@
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
+mod agents;
+mod capture;
 mod checksum;
+mod claims;
+mod contestant;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the interop tests use the rest")]
 mod harness;
+mod nat;
+mod packet_log;
+mod possible;
 #[cfg(feature = "quinn")]
 mod quic;
+mod reference;
+mod reference_udp;
+mod rules;
+mod stun_message;
 mod stun_server;
+mod table;
+mod tables;
 mod topology;
 mod wire;
+mod wire_claims;
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
@@ -22,12 +36,13 @@ use harness::namespace::enter;
 use harness::peers::{Implementation, Options};
 use harness::requirement::lacking;
 use harness::session::{Session, Side};
-use topology::{Cell, Lab, Nat, STUN};
+use nat::Nat;
+use topology::{Cell, Lab, STUN};
 
 const RTT: Duration = Duration::from_millis(40);
 
 const PORT_RESTRICTED: Cell =
-    Cell { nats: [Nat::PortRestricted, Nat::PortRestricted], rtt: RTT, loss: 0.0 };
+    Cell { rtt: RTT, ..Cell::new([Nat::PORT_RESTRICTED, Nat::PORT_RESTRICTED]) };
 
 /// Runs per implementation, odd so that the median is one of them.
 const RUNS: usize = 11;
@@ -167,15 +182,15 @@ fn the_nat_maps_alike_and_filters_by_port() {
     }
     let mut buffer = [0; 64];
 
-    inside.send_to(&stun_server::request(), STUN).expect("the NAT is reachable");
+    inside.send_to(&stun_message::request(), STUN).expect("the NAT is reachable");
     let length = inside.recv(&mut buffer).expect("the STUN server answers");
-    let mapped = stun_server::mapped(&buffer[..length]).expect("it tells the address");
+    let mapped = stun_message::mapped(&buffer[..length]).expect("it tells the address");
     let port = inside.local_addr().expect("it is bound").port();
     assert_eq!(mapped.to_string(), format!("203.0.113.1:{port}"));
 
     inside.send_to(b"out", second.local_addr().expect("it is bound")).expect("it can be sent");
     let (_, from) = second.recv_from(&mut buffer).expect("what goes out arrives");
-    assert_eq!(from, SocketAddr::from(mapped), "one mapping for every destination");
+    assert_eq!(from, mapped, "one mapping for every destination");
 
     // Both take the same way, so that the first would have come first.
     third.send_to(b"unasked", mapped).expect("it can be sent");

@@ -1,17 +1,25 @@
 //! A STUN server for the lab, written by hand, so that what an agent learns
-//! about itself does not come from the code under test.
+//! about itself does not come from the code under test. It answers over UDP
+//! and over TCP, where messages follow each other without framing (RFC 8489
+//! §6.2.2) and connections stay open.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::harness::namespace::Namespace;
+use nix::poll::{PollFd, PollFlags, ppoll};
 
-const COOKIE: u32 = 0x2112_a442;
-const PORT_MASK: u16 = 0x2112;
+use crate::harness::namespace::Namespace;
+use crate::stun_message::{answer, length};
+
+/// Connections at once; more are closed.
+const CONNECTIONS: usize = 512;
+/// How late the server may notice that the test is over.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// A running server; it ends when dropped.
 #[derive(Debug)]
@@ -21,15 +29,19 @@ pub(crate) struct StunServer {
 }
 
 impl StunServer {
-    /// Answers Binding requests over IPv4 at `address` of `namespace`.
-    pub(crate) fn start(namespace: &Namespace, address: SocketAddrV4) -> Self {
-        let socket = namespace
-            .run(|| UdpSocket::bind(address))
-            .unwrap_or_else(|error| panic!("STUN server at {address}: {error}"));
+    /// Answers Binding requests at `addresses` of `namespace`.
+    pub(crate) fn start(namespace: &Namespace, addresses: &[SocketAddr]) -> Self {
+        let mut server = namespace
+            .run(|| Server::bind(addresses))
+            .unwrap_or_else(|error| panic!("STUN server at {addresses:?}: {error}"));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let stop = Arc::clone(&stop);
-            move || serve(&socket, &stop).expect("the server's socket works")
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    server.step().expect("the server's sockets work");
+                }
+            }
         });
         Self { stop, thread: Some(thread) }
     }
@@ -44,62 +56,93 @@ impl Drop for StunServer {
     }
 }
 
-fn serve(socket: &UdpSocket, stop: &AtomicBool) -> io::Result<()> {
-    let mut request = [0; 1500];
-    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
-    while !stop.load(Ordering::Relaxed) {
-        match socket.recv_from(&mut request) {
-            Ok((length, SocketAddr::V4(from))) => {
-                if let Some(answer) = answer(&request[..length], from) {
-                    socket.send_to(&answer, from)?;
+struct Server {
+    udp: Vec<UdpSocket>,
+    listeners: Vec<TcpListener>,
+    connections: Vec<Connection>,
+}
+
+impl Server {
+    fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+        let mut server = Self { udp: vec![], listeners: vec![], connections: vec![] };
+        for address in addresses {
+            let udp = UdpSocket::bind(address)?;
+            udp.set_nonblocking(true)?;
+            server.udp.push(udp);
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            server.listeners.push(listener);
+        }
+        Ok(server)
+    }
+
+    /// Waits for something to do, for a while, and does it.
+    fn step(&mut self) -> io::Result<()> {
+        let descriptors = (self.udp.iter().map(AsFd::as_fd))
+            .chain(self.listeners.iter().map(AsFd::as_fd))
+            .chain(self.connections.iter().map(|one| one.stream.as_fd()));
+        let mut polled: Vec<PollFd<'_>> =
+            descriptors.map(|one| PollFd::new(one, PollFlags::POLLIN)).collect();
+        ppoll(&mut polled, Some(IDLE.into()), None)?;
+        for socket in &self.udp {
+            answer_datagrams(socket)?;
+        }
+        for listener in &self.listeners {
+            // What has been reset before it was accepted is no fault.
+            while let Ok((stream, from)) = listener.accept() {
+                if self.connections.len() < CONNECTIONS {
+                    stream.set_nonblocking(true)?;
+                    self.connections.push(Connection { stream, from, unread: vec![] });
                 }
             }
-            Ok((_, SocketAddr::V6(_))) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        }
+        self.connections.retain_mut(|one| one.answer().is_ok());
+        Ok(())
+    }
+}
+
+fn answer_datagrams(socket: &UdpSocket) -> io::Result<()> {
+    let mut request = [0; 1500];
+    loop {
+        match socket.recv_from(&mut request) {
+            Ok((length, from)) => {
+                if let Some(answer) = answer(&request[..length], from) {
+                    // A full queue loses the answer.
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            // An ICMP error about an earlier answer.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
-/// The success response to a Binding request: the mapped address, no more.
-/// libnice asks in the manner of RFC 3489, without the cookie, and then wants
-/// the address as it is.
-fn answer(request: &[u8], from: SocketAddrV4) -> Option<Vec<u8>> {
-    const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
-    const MAPPED_ADDRESS: u16 = 0x0001;
-    const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-    const IPV4: u16 = 0x0001;
-    let header = request.get(..20)?;
-    if header[..2] != [0, 1] {
-        return None;
+struct Connection {
+    stream: TcpStream,
+    from: SocketAddr,
+    unread: Vec<u8>,
+}
+
+impl Connection {
+    /// Answers what has come; an error ends the connection.
+    fn answer(&mut self) -> io::Result<()> {
+        let mut bytes = [0; 1500];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.unread.extend(&bytes[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            while let Some(length) = length(&self.unread) {
+                let Some(message) = self.unread.get(..length) else { break };
+                if let Some(answer) = answer(message, self.from) {
+                    self.stream.write_all(&answer)?;
+                }
+                self.unread.drain(..length);
+            }
+        }
     }
-    let (attribute, port_mask, address_mask) = if header[4..8] == COOKIE.to_be_bytes() {
-        (XOR_MAPPED_ADDRESS, PORT_MASK, COOKIE)
-    } else {
-        (MAPPED_ADDRESS, 0, 0)
-    };
-    let mut answer = BINDING_SUCCESS.to_vec();
-    answer.extend(12_u16.to_be_bytes());
-    answer.extend(&header[4..]);
-    for word in [attribute, 8, IPV4, from.port() ^ port_mask] {
-        answer.extend(word.to_be_bytes());
-    }
-    answer.extend((from.ip().to_bits() ^ address_mask).to_be_bytes());
-    Some(answer)
-}
-
-/// What `answer` put into a response: the other half, for the lab's own tests.
-pub(crate) fn mapped(response: &[u8]) -> Option<SocketAddrV4> {
-    let port = u16::from_be_bytes(response.get(26..28)?.try_into().ok()?);
-    let address = u32::from_be_bytes(response.get(28..32)?.try_into().ok()?);
-    Some(SocketAddrV4::new(Ipv4Addr::from_bits(address ^ COOKIE), port ^ PORT_MASK))
-}
-
-/// A Binding request without attributes.
-pub(crate) fn request() -> [u8; 20] {
-    let mut request = [7; 20];
-    request[..4].copy_from_slice(&[0, 1, 0, 0]);
-    request[4..8].copy_from_slice(&COOKIE.to_be_bytes());
-    request
 }

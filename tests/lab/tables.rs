@@ -1,0 +1,62 @@
+//! The tables as commands, for a person to run and read:
+//!
+//! ```text
+//! cargo test --features cli --test lab -- --ignored --nocapture tables
+//! ```
+//!
+//! `FLOE_LAB_TRIALS` says how often each is tried, `FLOE_LAB_WORKERS` how many
+//! cells are measured at a time. Other contestants go beside the plain ones.
+
+use std::time::Duration;
+
+use crate::agents::Agents;
+use crate::contestant::{Contestant, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
+use crate::harness::peers::{Implementation, Options};
+use crate::ready;
+use crate::table::{SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve};
+
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn skew_curve_of_plain_sockets() {
+    if ready("tables::skew_curve_of_plain_sockets") {
+        let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &LISTENING, &RETRYING];
+        let skews = SKEWS.map(Duration::from_millis).into();
+        print(Table { cells: skew_curve(), skews, contestants, trials: 10, workers: 12 });
+    }
+}
+
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn nat_matrix_of_plain_sockets() {
+    if ready("tables::nat_matrix_of_plain_sockets") {
+        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &PlainUdp];
+        let skews = [0, 100].map(Duration::from_millis).into();
+        print(Table { cells: nat_matrix(), skews, contestants, trials: 3, workers: 12 });
+    }
+}
+
+/// An agent beside the plain program. One that is to go through TCP differs in
+/// its options.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn agents_beside_plain_sockets() {
+    if ready("tables::agents_beside_plain_sockets") {
+        let implementation = Implementation::Floe;
+        let floe = Agents { name: "floe UDP", implementation, options: Options::default() };
+        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &PlainUdp, &floe];
+        let skews = vec![Duration::ZERO];
+        print(Table { cells: beside_the_matrix(), skews, contestants, trials: 3, workers: 4 });
+    }
+}
+
+fn print(table: Table<'_>) {
+    let number = |name: &str, usual: usize| {
+        std::env::var(name).ok().map_or(usual, |value| value.parse().expect(name))
+    };
+    let table = Table {
+        trials: number("FLOE_LAB_TRIALS", table.trials),
+        workers: number("FLOE_LAB_WORKERS", table.workers),
+        ..table
+    };
+    table.print(&table.run());
+}
