@@ -203,6 +203,35 @@ async fn data_and_checks_pass_over_a_connection() {
     assert_eq!(error.kind(), io::ErrorKind::NotConnected);
 }
 
+/// Far more than the two ends can hold between them.
+#[tokio::test]
+async fn a_sender_waits_for_a_slow_receiver_and_nothing_is_lost() {
+    let (a, at_a, b, at_b) = connected().await;
+    let (ca, cb) = (a.open(at_b), b.open(at_a));
+    let sender = tokio::spawn(async move {
+        for n in 0..2_000_u32 {
+            let mut datagram = vec![0; 30_000];
+            datagram[..4].copy_from_slice(&n.to_be_bytes());
+            // Each way of sending in its turn.
+            match n % 3 {
+                0 => ca.send(&datagram).await.unwrap(),
+                1 => poll_fn(|cx| ca.poll_send(cx, &datagram)).await.unwrap(),
+                _ => ca.send_batch(&datagram, 30_000).await.unwrap(),
+            }
+        }
+    });
+    let mut buffer = vec![0; 65_535];
+    for n in 0..2_000_u32 {
+        let len = timeout(LIMIT, cb.recv(&mut buffer)).await.unwrap().unwrap();
+        assert_eq!((len, &buffer[..4]), (30_000, &n.to_be_bytes()[..]));
+        if n == 10 {
+            assert!(!sender.is_finished(), "it was not held up");
+        }
+    }
+    timeout(LIMIT, sender).await.unwrap().unwrap();
+    assert_eq!(b.stats().overflowed, 0);
+}
+
 #[tokio::test]
 async fn an_orderly_end_is_told_as_such() {
     let (mut a, at_a, mut b, at_b) = connected().await;
@@ -215,7 +244,7 @@ async fn an_orderly_end_is_told_as_such() {
 
 #[tokio::test]
 async fn a_connection_that_exists_is_adopted() {
-    let (mut a, at_a, _b, at_b) = connected().await;
+    let (mut a, _, _b, at_b) = connected().await;
     a.connect(at_b);
     let exists = failed(at_b, io::ErrorKind::AddrNotAvailable);
     a.until(|input| *input == exists).await;
@@ -224,24 +253,17 @@ async fn a_connection_that_exists_is_adopted() {
     let (mut c, at_c) = Side::listening();
     {
         let machine = &mut *c.shared.machine.lock();
-        let opened = listener_connects(at_c);
-        c.shared.open_connection(machine, BASE, opened.1, Framing::Rfc4571);
-        drop(opened.0);
+        // It is established on our side, whoever accepts it when.
+        let stream = std::net::TcpStream::connect(at_c).unwrap();
+        let from = stream.local_addr().unwrap();
+        c.shared.open_connection(machine, BASE, from, Framing::Rfc4571);
     }
-    let _ = at_a;
     c.until(|input| {
         matches!(input, RecordedInput::ConnectFailed { error, .. }
         if *error == io::ErrorKind::AddrNotAvailable)
     })
     .await;
     c.until(|input| matches!(input, RecordedInput::Accepted { .. })).await;
-}
-
-/// A connection to `to` that is established on our side, and where it comes from.
-fn listener_connects(to: SocketAddr) -> (std::net::TcpStream, SocketAddr) {
-    let stream = std::net::TcpStream::connect(to).unwrap();
-    let local = stream.local_addr().unwrap();
-    (stream, local)
 }
 
 #[tokio::test]
@@ -284,7 +306,6 @@ fn full_listener() -> (std::net::TcpListener, Vec<std::net::TcpStream>) {
     (listener, vec![first])
 }
 
-/// The attempt is silent until the peer's SYN comes: two SYNs that cross.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_attempt_is_looked_at_given_up_and_made_again() {
@@ -400,7 +421,7 @@ async fn connections_that_pass_no_check_are_bounded() {
     let (_stream, from) = client(at_a).await;
     a.until(|input| *input == accepted(from)).await;
     // And one to whose address there is an attempt of ours has its place.
-    let (b, at_b) = Side::listening();
+    let (b, _) = Side::listening();
     b.connect(at_a);
     let refused = async {
         while a.stats().refused_connections < 11 {
@@ -411,7 +432,6 @@ async fn connections_that_pass_no_check_are_bounded() {
     let (_c, at_c) = Side::listening();
     a.connect(at_c);
     a.until(|input| matches!(input, RecordedInput::Connected { to, .. } if *to == at_c)).await;
-    let _ = at_b;
 }
 
 #[tokio::test]
@@ -461,12 +481,11 @@ async fn a_closed_agent_has_no_socket_left() {
 
 #[tokio::test]
 async fn a_closed_base_takes_its_connections_along() {
-    let (mut a, at_a, b, at_b) = connected().await;
+    let (mut a, _, b, at_b) = connected().await;
     b.perform(SocketOp::Close { base: BASE });
     a.until(|told| *told == RecordedInput::Disconnected { base: BASE, from: at_b }).await;
     a.connect(at_b);
     a.until(|told| *told == failed(at_b, io::ErrorKind::ConnectionRefused)).await;
-    let _ = at_a;
 }
 
 #[tokio::test]
