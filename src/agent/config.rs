@@ -48,9 +48,11 @@ pub struct Transports {
 }
 
 impl Transports {
+    /// None at all.
+    pub const NONE: Self =
+        Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
     /// UDP alone, the default.
-    pub const UDP: Self =
-        Transports { udp: true, tcp_active: false, tcp_passive: false, tcp_so: false };
+    pub const UDP: Self = Transports { udp: true, ..Self::NONE };
     /// TCP in every direction, and no UDP.
     pub const TCP: Self =
         Transports { udp: false, tcp_active: true, tcp_passive: true, tcp_so: true };

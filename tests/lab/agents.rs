@@ -59,7 +59,13 @@ impl Contestant for Agents {
 }
 
 impl Agents {
-    fn start(&self, lab: &Lab) -> Session {
+    /// TCP alone, opened from both sides.
+    pub(crate) fn simultaneous_open() -> Self {
+        let options = Options { transport: Some("tcp-so"), ..Options::default() };
+        Agents { name: "floe TCP-SO", implementation: Implementation::Floe, options }
+    }
+
+    pub(crate) fn start(&self, lab: &Lab) -> Session {
         let agent = |side: usize| {
             let stun = Some(lab.stun()[0].to_string());
             let options = Options { controlling: side == 0, stun, ..self.options.clone() };
@@ -72,7 +78,11 @@ impl Agents {
 
 /// Handles lines until `done`, a side has failed, or the time is over; true if
 /// it is done.
-fn run(session: &mut Session, until: Instant, done: impl Fn(&[Side; 2]) -> bool) -> bool {
+pub(crate) fn run(
+    session: &mut Session,
+    until: Instant,
+    done: impl Fn(&[Side; 2]) -> bool,
+) -> bool {
     while !done(&session.sides) {
         let left = until.saturating_duration_since(Instant::now());
         let failed = session.sides.iter().any(|side| side.since("failed").is_some());

@@ -49,18 +49,12 @@ fn agents_beside_plain_sockets() {
     }
 }
 
-/// TCP alone, opened from both sides.
-fn simultaneous_open() -> Agents {
-    let options = Options { transport: Some("tcp-so"), ..Options::default() };
-    Agents { name: "floe TCP-SO", implementation: Implementation::Floe, options }
-}
-
 /// M1 with agents: each pair of NATs at every skew and round trip.
 #[test]
 #[ignore = "measures for minutes, by hand"]
 fn skew_curve_of_agents() {
     if ready("tables::skew_curve_of_agents") {
-        let floe = simultaneous_open();
+        let floe = Agents::simultaneous_open();
         let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &RETRYING, &floe];
         let skews = SKEWS.map(Duration::from_millis).into();
         print(Table { cells: skew_curve(), skews, contestants, trials: 10, workers: 8 });
@@ -72,7 +66,7 @@ fn skew_curve_of_agents() {
 #[ignore = "measures for minutes, by hand"]
 fn nat_matrix_of_agents() {
     if ready("tables::nat_matrix_of_agents") {
-        let floe = simultaneous_open();
+        let floe = Agents::simultaneous_open();
         let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &floe];
         let skews = [0, 100].map(Duration::from_millis).into();
         print(Table { cells: nat_matrix(), skews, contestants, trials: 2, workers: 8 });
