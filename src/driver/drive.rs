@@ -171,6 +171,10 @@ impl Shared {
         self.command(|machine| Ok(machine.core.end_of_remote_candidates(stream, clock::now())?))
     }
 
+    pub(super) fn handle_sync(&self, stream: StreamId, message: &str) -> Result<(), AgentError> {
+        self.command(|machine| Ok(machine.core.handle_sync(stream, message, clock::now())?))
+    }
+
     /// Waits for one of the states.
     pub(super) async fn reached(&self, states: &[State]) -> Result<(), AgentError> {
         let mut state = self.state.subscribe();

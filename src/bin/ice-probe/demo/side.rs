@@ -106,6 +106,11 @@ impl Side {
                     tracing::warn!(%error, "candidate refused");
                 }
             }
+            Event::Sync { message, .. } => {
+                if let Err(error) = peer.agent.handle_sync(&message) {
+                    tracing::warn!(%error, "message of the agreement on T0 refused");
+                }
+            }
             Event::EndOfCandidates { .. } => {
                 self.gathered = true;
                 if let Err(error) = peer.home.call(|| peer.agent.end_of_remote_candidates()) {

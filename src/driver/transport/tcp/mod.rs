@@ -42,7 +42,15 @@ fn new_socket(address: SocketAddr) -> std::io::Result<Socket> {
 /// Lets the socket share its port with the others of the base.
 fn share_port(socket: &Socket) -> std::io::Result<()> {
     socket.set_reuse_address(true)?;
-    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+    #[cfg(all(
+        unix,
+        not(any(
+            target_os = "solaris",
+            target_os = "illumos",
+            target_os = "cygwin",
+            target_os = "nuttx"
+        ))
+    ))]
     if Plan::HERE.reuse_port {
         socket.set_reuse_port(true)?;
     }
