@@ -2,9 +2,11 @@
 //! `tests/model`.
 
 mod cells;
+mod ending;
 mod machine;
 #[path = "../model/mod.rs"]
 mod model;
+mod rules;
 #[path = "../sim/stun_server.rs"]
 mod stun_server;
 mod world;
