@@ -4,8 +4,10 @@
 mod cells;
 mod ending;
 mod machine;
+mod matrix;
 #[path = "../model/mod.rs"]
 mod model;
+mod possible;
 mod rules;
 #[path = "../sim/stun_server.rs"]
 mod stun_server;

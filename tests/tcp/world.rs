@@ -29,6 +29,10 @@ pub struct Plan {
     pub skew: Duration,
     pub ipv6: bool,
     pub air: Air,
+    /// STUN servers over TCP, and one over UDP.
+    pub servers: usize,
+    /// Kernels that open no connection by crossing SYNs.
+    pub hardened: [bool; 2],
     /// Candidates that each side learns of, beside those of its peer.
     pub extra: [Vec<String>; 2],
     pub configure: fn(usize, &mut Config),
@@ -44,6 +48,8 @@ impl Plan {
             skew: Duration::ZERO,
             ipv6: false,
             air: Air::default(),
+            servers: 1,
+            hardened: [false; 2],
             extra: Default::default(),
             configure: |_, _| {},
         }
@@ -90,7 +96,11 @@ fn addresses(side: usize, ipv6: bool) -> (IpAddr, IpAddr) {
 }
 
 pub fn server_address(ipv6: bool) -> SocketAddr {
-    let ip = if ipv6 { "2001:db8:ffff::1" } else { "198.51.100.1" };
+    nth_server(1, ipv6)
+}
+
+fn nth_server(n: usize, ipv6: bool) -> SocketAddr {
+    let ip = if ipv6 { format!("2001:db8:ffff::{n}") } else { format!("198.51.100.{n}") };
     SocketAddr::new(ip.parse().unwrap(), 3478)
 }
 
@@ -116,16 +126,27 @@ impl World {
                 realm = Some(network.add_nat(nat, realm, delay));
             }
             let delay = if path.is_empty() { quarter } else { Duration::ZERO };
-            sides.push((network.add_host(inside, realm, delay), inside));
+            let host = network.add_host(inside, realm, delay);
+            if plan.hardened[side] {
+                network.refuse_crossing(host);
+            }
+            sides.push((host, inside));
         }
         let server_host = network.add_host(server.ip(), INTERNET, Duration::ZERO);
         network.listen(server_host, server, 128).unwrap();
+        let mut servers = vec![stun(server, Protocol::Udp), stun(server, Protocol::Tcp)];
+        for n in 2..=plan.servers {
+            let address = nth_server(n, plan.ipv6);
+            network.add_address(server_host, address.ip(), INTERNET, Duration::ZERO);
+            network.listen(server_host, address, 128).unwrap();
+            servers.push(stun(address, Protocol::Tcp));
+        }
         let (mut at, mut lite) = (0, [false; 2]);
         let machines = [sides[0], sides[1]].map(|(host, ip)| {
             let role = if at == 0 { Role::Controlling } else { Role::Controlled };
             let mut config = Config::new(role);
             config.transports = plan.transports[at];
-            config.stun_servers = [Protocol::Udp, Protocol::Tcp].map(|p| stun(server, p)).into();
+            config.stun_servers = servers.clone();
             (plan.configure)(at, &mut config);
             lite[at] = config.lite;
             at += 1;
