@@ -76,6 +76,7 @@ impl Meet {
         config.publish_mdns = false;
         config.gather_host = true;
         config.gather_server_reflexive = false;
+        config.include_loopback |= self.peer.is_loopback();
         config.ipv4 &= self.peer.is_ipv4();
         config.ipv6 &= self.peer.is_ipv6();
     }
