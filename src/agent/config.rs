@@ -48,9 +48,11 @@ pub struct Transports {
 }
 
 impl Transports {
+    /// None at all.
+    pub const NONE: Self =
+        Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
     /// UDP alone, the default.
-    pub const UDP: Self =
-        Transports { udp: true, tcp_active: false, tcp_passive: false, tcp_so: false };
+    pub const UDP: Self = Transports { udp: true, ..Self::NONE };
     /// TCP in every direction, and no UDP.
     pub const TCP: Self =
         Transports { udp: false, tcp_active: true, tcp_passive: true, tcp_so: true };
@@ -69,6 +71,24 @@ impl Transports {
         .into_iter()
         .filter_map(|(wanted, tcp_type)| wanted.then_some(tcp_type))
     }
+}
+
+/// How the two sides agree when their attempts at a simultaneous open begin.
+/// The first never waits for it, and both have to use the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Synchronisation {
+    /// Not at all.
+    Off,
+    /// Rounds from a T0 on that four timestamps agree on ([`crate::punch`]).
+    #[default]
+    T0,
+    /// As libp2p's DCUtR does, for comparison.
+    Dcutr,
 }
 
 impl Default for Transports {
@@ -141,6 +161,9 @@ pub struct Config {
     /// The transports of candidates. Default UDP: TCP, whose losses hold up
     /// what comes behind them, is for the application to choose (RFC 6544 §4.1).
     pub transports: Transports,
+    /// How attempts at a simultaneous open are timed, by messages that the
+    /// application carries like candidates ([`super::Event::Sync`]). Default T0.
+    pub synchronisation: Synchronisation,
     /// This system opens a connection from both ends at once (RFC 9293 §3.5).
     /// Hardened ones do not; the driver knows. It decides nothing, and is
     /// given as the reason where such a connection fails. Default true.
@@ -177,6 +200,7 @@ impl Config {
             gather_host: true,
             gather_server_reflexive: true,
             transports: Transports::UDP,
+            synchronisation: Synchronisation::T0,
             simultaneous_open: true,
             ipv4: true,
             ipv6: true,

@@ -21,6 +21,7 @@ use crate::agent::{
 use crate::candidate::{Candidate, Foundations, Kind};
 use crate::check::{Checks, Limits, PairId, Role};
 use crate::net;
+use crate::punch::Timing;
 use crate::rng::Rng;
 use crate::tcp::Connections;
 use crate::timer::{Pacer, Reason, Time};
@@ -240,6 +241,7 @@ impl Core {
         self.checks.close();
         for stream in &mut self.streams {
             stream.current.gathering.close();
+            stream.current.timing = Timing::None;
             stream.free_at = None;
         }
         self.gather_pace = GatherPace::default();
@@ -301,7 +303,8 @@ impl Core {
         let gather = self.next_gathering().map(|t| (t, Reason::Gather));
         let free = self.next_free().map(|t| (t, Reason::Free));
         let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
-        let connect = self.tcp.poll_timeout().map(|t| (t, Reason::Connect));
+        let connect = self.tcp.poll_timeout().into_iter().chain(self.next_timing()).min();
+        let connect = connect.map(|t| (t, Reason::Connect));
         [self.checks.poll_timeout(), gather, keepalive, free, connect].into_iter().flatten().min()
     }
 
@@ -343,6 +346,7 @@ impl Core {
         self.free(now);
         self.report(now);
         self.advance_tcp(now);
+        self.advance_timing(now);
     }
 
     pub(super) fn drop_now(

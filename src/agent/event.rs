@@ -139,6 +139,15 @@ pub enum Event {
         /// restart is ours. See [`super::RemoteParameters::answers`].
         answers: Option<Box<str>>,
     },
+    /// A message of the agreement on T0, to be carried to the peer at once and
+    /// given to its [`super::Core::handle_sync`]. A peer that does not know of
+    /// it may be left without.
+    Sync {
+        /// The stream.
+        stream: StreamId,
+        /// The message, opaque to whoever carries it; at most 128 bytes.
+        message: Box<str>,
+    },
     /// A server gave no candidate for one of our addresses.
     CandidateError {
         /// The server's URI.

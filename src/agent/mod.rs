@@ -176,9 +176,10 @@ mod state;
 mod stats;
 mod stream;
 mod tcp;
+mod timing;
 
 pub use crate::candidate::LocalAddress;
-pub use config::{Config, Credentials, RemoteParameters, StunServer, Transports};
+pub use config::{Config, Credentials, RemoteParameters, StunServer, Synchronisation, Transports};
 pub use core::Core;
 pub use drops::{DropCounts, DropReason};
 pub use error::CommandError;

@@ -109,6 +109,7 @@ impl Core {
         self.checks.start_patience(now + PATIENCE);
         self.checks.decide_by(list, now + DECISION);
         self.checks.start(list);
+        self.begin_timing(list, now);
         for check in early {
             let base = BaseId(self.checks.local(list, check.local).base);
             if self.open_base(base).is_none() {

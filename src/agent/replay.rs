@@ -280,6 +280,9 @@ impl Replay {
             RecordedInput::EndOfRemoteCandidates { stream } => {
                 let _ = self.core.end_of_remote_candidates(*stream, at);
             }
+            RecordedInput::Sync { stream, message } => {
+                let _ = self.core.handle_sync(*stream, message, at);
+            }
             RecordedInput::Close => self.core.close(at),
             RecordedInput::Timeout => self.core.handle_timeout(at),
             input => self.apply_input(input, at)?,
@@ -348,6 +351,7 @@ impl Replay {
             | RecordedInput::RemoteParameters { .. }
             | RecordedInput::RemoteCandidate { .. }
             | RecordedInput::EndOfRemoteCandidates { .. }
+            | RecordedInput::Sync { .. }
             | RecordedInput::Close
             | RecordedInput::Timeout => return Ok(()),
         };

@@ -134,6 +134,7 @@ impl Core {
                     self.update_paths(stream, now);
                 }
             }
+            Notice::RoleSwitched(_) => self.switch_timing(now),
             Notice::List { stream: list, state: ListState::Completed } => self.concluded(list, now),
             _ => {}
         }

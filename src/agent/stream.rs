@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::agent::gathering::Gathering;
 use crate::agent::{BaseId, CommandError, Config, Credentials, StreamId};
 use crate::check::LocalId;
+use crate::punch::Timing;
 use crate::rng::Rng;
 use crate::stun::IntegrityKey;
 use crate::timer::Time;
@@ -58,6 +59,8 @@ pub(super) struct Session {
     pub(super) early: Vec<EarlyCheck>,
     pub(super) remote_done: bool,
     pub(super) gathering: Gathering,
+    /// When attempts at a simultaneous open begin.
+    pub(super) timing: Timing,
 }
 
 /// What is known of the peer.
@@ -134,6 +137,7 @@ impl Session {
             early: Vec::new(),
             remote_done: false,
             gathering: Gathering::new(config),
+            timing: Timing::None,
         }
     }
 

@@ -307,6 +307,15 @@ impl Agent {
         self.handle.shared.end_of_remote_candidates(self.first)
     }
 
+    /// [`Stream::handle_sync`] of the first stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::handle_sync`].
+    pub fn handle_sync(&self, message: &str) -> Result<(), AgentError> {
+        self.handle.shared.handle_sync(self.first, message)
+    }
+
     /// [`Stream::connection`] of the first stream.
     pub fn connection(&self, component: ComponentId) -> Option<Connection> {
         connection(&self.handle, self.first, component)
@@ -375,6 +384,15 @@ impl Stream {
     /// [`AgentError::Command`]: the agent is closed.
     pub fn end_of_remote_candidates(&self) -> Result<(), AgentError> {
         self.handle.shared.end_of_remote_candidates(self.id)
+    }
+
+    /// A message of the peer's [`Event::Sync`].
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: it is no such message, or the agent is closed.
+    pub fn handle_sync(&self, message: &str) -> Result<(), AgentError> {
+        self.handle.shared.handle_sync(self.id, message)
     }
 
     /// The connection of a component, if the stream has it. It can be had at

@@ -36,7 +36,7 @@ pub struct AgentConfig {
     /// than the default it costs the offloading of batches. Default 0.
     pub traffic_class: TrafficClass,
     /// Use these sockets and bind none. Agents that are given the same socket
-    /// share its port.
+    /// share its port. They carry UDP: there are no TCP candidates then.
     pub sockets: Vec<SharedSocket>,
     /// Follow the addresses of this machine while the agent lives, and notice
     /// when it slept. One thread a process does it for all agents; it sleeps

@@ -177,10 +177,25 @@ impl Connections {
     pub fn sign(&mut self, now: Time) {
         for entry in &mut self.entries {
             entry.fast_until = now + FAST;
+            let soon = now + entry.times().adoption() / 4;
             if let Phase::Pausing { until } = &mut entry.phase {
-                let soon = now + Times::of(entry.rtt).adoption() / 4;
                 *until = (*until).min(soon);
             }
+        }
+    }
+
+    /// Both sides agreed to begin an attempt at this time. It takes the place
+    /// of one that would begin later, or less than half a round trip earlier:
+    /// any other is worth its while. Who goes second begins a little later, so
+    /// that the order is sure.
+    pub fn start_at(&mut self, key: Key, at: Time, goes_first: bool) {
+        let Some(entry) = self.find_mut(key) else { return };
+        let rtt = entry.times().rtt();
+        let at = if goes_first { at } else { at + rtt / 4 };
+        if let Phase::Pausing { until } = &mut entry.phase
+            && *until + rtt / 2 > at
+        {
+            *until = at;
         }
     }
 
@@ -225,7 +240,7 @@ impl Connections {
     /// The driver's answer to [`Op::Inspect`].
     pub fn inspected(&mut self, key: Key, handshake: Handshake, now: Time, rng: &mut Rng) {
         let Some(entry) = self.find_mut(key) else { return };
-        let times = Times::of(entry.rtt);
+        let times = entry.times();
         let Phase::Connecting { half_open, look, .. } = &mut entry.phase else { return };
         *look = now + LOOK;
         if handshake != Handshake::SynReceived {
@@ -276,7 +291,7 @@ impl Connections {
         self.want(wanted, now);
         let Some(entry) = self.find_mut(wanted.key) else { return };
         if entry.phase == Phase::Queued {
-            let until = now + Times::of(entry.rtt).pause(true, rng);
+            let until = now + entry.times().pause(true, rng);
             entry.phase = Phase::Pausing { until };
         }
     }
@@ -428,7 +443,7 @@ impl Connections {
     fn happened(&mut self, key: Key, event: Event, now: Time, rng: &mut Rng) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
         let step = entry.phase.step(event);
-        let times = Times::of(entry.rtt);
+        let times = entry.times();
         if entry.phase.has_socket()
             && matches!(event, Event::Stuck | Event::Preempted | Event::Deadline)
         {
@@ -496,6 +511,12 @@ impl Key {
 }
 
 impl Entry {
+    /// The times of its ladder, by the round trip that is known, or else by
+    /// what a refusal took: it came from the far end, or from nearer.
+    fn times(&self) -> Times {
+        Times::of(self.rtt.or(self.history.quickest))
+    }
+
     /// When something is due.
     fn deadline(&self) -> Option<Time> {
         match self.phase {
@@ -522,9 +543,7 @@ impl Entry {
     /// here.
     fn yields(&self) -> Option<Time> {
         match self.phase {
-            Phase::Connecting { since, half_open: None, .. } => {
-                Some(since + Times::of(self.rtt).slot())
-            }
+            Phase::Connecting { since, half_open: None, .. } => Some(since + self.times().slot()),
             _ => None,
         }
     }

@@ -49,6 +49,30 @@ fn agents_beside_plain_sockets() {
     }
 }
 
+/// M1 with agents: each pair of NATs at every skew and round trip.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn skew_curve_of_agents() {
+    if ready("tables::skew_curve_of_agents") {
+        let floe = Agents::simultaneous_open();
+        let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &RETRYING, &floe];
+        let skews = SKEWS.map(Duration::from_millis).into();
+        print(Table { cells: skew_curve(), skews, contestants, trials: 10, workers: 8 });
+    }
+}
+
+/// M3 with agents: every mapping, filter and answer to a SYN.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn nat_matrix_of_agents() {
+    if ready("tables::nat_matrix_of_agents") {
+        let floe = Agents::simultaneous_open();
+        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &floe];
+        let skews = [0, 100].map(Duration::from_millis).into();
+        print(Table { cells: nat_matrix(), skews, contestants, trials: 2, workers: 8 });
+    }
+}
+
 fn print(table: Table<'_>) {
     let number = |name: &str, usual: usize| {
         std::env::var(name).ok().map_or(usual, |value| value.parse().expect(name))

@@ -58,6 +58,8 @@ pub struct Machine {
     pub records: Vec<LogRecord>,
     /// Candidates that were not signalled yet.
     pub unsaid: Vec<Option<Candidate>>,
+    /// Messages of the agreement on T0 that were not carried yet.
+    pub syncs: Vec<Box<str>>,
 }
 
 impl Machine {
@@ -88,6 +90,7 @@ impl Machine {
             received: Vec::new(),
             records: Vec::new(),
             unsaid: Vec::new(),
+            syncs: Vec::new(),
         }
     }
 
@@ -231,6 +234,7 @@ impl Machine {
                 self.gathered = true;
                 self.unsaid.push(None);
             }
+            Event::Sync { message, .. } => self.syncs.push(message),
             Event::State { state, .. } => self.states.push((now, state)),
             Event::Selected { local, remote, .. } => self.selected.push((*local, *remote)),
             Event::SendPath { path, .. } => {

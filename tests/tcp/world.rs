@@ -26,6 +26,8 @@ pub struct Plan {
     pub transports: [Transports; 2],
     /// How much later the second side learns of the first.
     pub skew: Duration,
+    /// How long a message of the agreement on T0 takes.
+    pub signalling: Duration,
     pub ipv6: bool,
     pub air: Air,
     pub configure: fn(usize, &mut Config),
@@ -39,6 +41,7 @@ impl Plan {
             rtt: Duration::from_millis(40),
             transports: [transports; 2],
             skew: Duration::ZERO,
+            signalling: Duration::from_millis(30),
             ipv6: false,
             air: Air::default(),
             configure: |_, _| {},
@@ -50,6 +53,7 @@ impl Plan {
 enum Signal {
     Parameters(RemoteParameters),
     Candidate(Candidate),
+    Sync(Box<str>),
     End,
 }
 
@@ -62,6 +66,7 @@ pub struct World {
     number: u64,
     /// When the second side learns of the first.
     pub late_start: Time,
+    signalling: Duration,
 }
 
 /// The host's own address, and the one that its NAT has outside.
@@ -123,6 +128,7 @@ impl World {
             signals: BTreeMap::new(),
             number: 0,
             late_start: Time::ZERO,
+            signalling: plan.signalling,
         };
         world.gather();
         world.signal(plan.skew);
@@ -191,6 +197,12 @@ impl World {
             for side in 0..2 {
                 self.machines[side].tick(next);
                 self.machines[side].drain(&mut self.network);
+                for message in std::mem::take(&mut self.machines[side].syncs) {
+                    // What comes before the other side learns of this one waits.
+                    let at = self.now() + self.signalling;
+                    let at = if side == 0 { at.max(self.late_start) } else { at };
+                    self.push(at, 1 - side, Signal::Sync(message));
+                }
             }
             if over {
                 return;
@@ -210,6 +222,7 @@ impl World {
             Signal::Candidate(candidate) => {
                 core.add_remote_candidate(STREAM, &candidate, now).unwrap();
             }
+            Signal::Sync(message) => core.handle_sync(STREAM, &message, now).unwrap(),
             Signal::End => core.end_of_remote_candidates(STREAM, now).unwrap(),
         }
         self.machines[to].drain(&mut self.network);

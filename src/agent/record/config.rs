@@ -6,7 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "serde")]
 use super::form;
-use crate::agent::{Config, Rewrite, StunServer, Transports};
+use crate::agent::{Config, Rewrite, StunServer, Synchronisation, Transports};
 use crate::candidate::RemotePolicy;
 use crate::check::{Best, ByHand, Fast, NominationPolicy, Role};
 
@@ -50,6 +50,8 @@ pub struct RecordedConfig {
     pub gather_server_reflexive: bool,
     #[cfg_attr(feature = "serde", serde(default))]
     pub transports: Transports,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub synchronisation: Synchronisation,
     #[cfg_attr(feature = "serde", serde(default = "form::yes"))]
     pub simultaneous_open: bool,
     pub ipv4: bool,
@@ -133,6 +135,7 @@ impl RecordedConfig {
             gather_host,
             gather_server_reflexive,
             transports,
+            synchronisation,
             simultaneous_open,
             ipv4,
             ipv6,
@@ -159,6 +162,7 @@ impl RecordedConfig {
             gather_host: *gather_host,
             gather_server_reflexive: *gather_server_reflexive,
             transports: *transports,
+            synchronisation: *synchronisation,
             simultaneous_open: *simultaneous_open,
             ipv4: *ipv4,
             ipv6: *ipv6,
@@ -188,6 +192,7 @@ impl RecordedConfig {
             gather_host: self.gather_host,
             gather_server_reflexive: self.gather_server_reflexive,
             transports: self.transports,
+            synchronisation: self.synchronisation,
             simultaneous_open: self.simultaneous_open,
             ipv4: self.ipv4,
             ipv6: self.ipv6,

@@ -104,6 +104,8 @@ pub enum RecordedInput {
     RemoteCandidate { stream: StreamId, candidate: Candidate },
     /// [`Core::end_of_remote_candidates`].
     EndOfRemoteCandidates { stream: StreamId },
+    /// [`Core::handle_sync`]; its first 129 characters.
+    Sync { stream: StreamId, message: Box<str> },
     /// [`Core::close`].
     Close,
     /// [`Core::handle_timeout`].

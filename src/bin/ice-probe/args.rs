@@ -48,7 +48,10 @@ pub(crate) enum Command {
     /// Connect two agents on this machine and show what happens
     ///
     /// Starts a STUN server on loopback and two agents that gather candidates, check the
-    /// pairs, select one and send data both ways. Needs nothing to be set up.
+    /// pairs, select one and send data both ways: over UDP, over TCP from one side to the
+    /// other, and over TCP opened from both sides at once. The last needs a delay between the
+    /// two; where the system lets anybody make network namespaces, the demo has two hosts
+    /// there, each behind a NAT. Needs nothing to be set up.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(Demo),
     /// Run an agent as a filter: JSON Lines in and out
@@ -67,11 +70,13 @@ pub(crate) enum Command {
 const DEMO_EXAMPLES: &str = "Examples:
   ice-probe demo
   ice-probe demo --json
+  ice-probe demo --transport tcp-so
   ice-probe demo --log demo.jsonl --ipv4-only";
 
 const STDIO_EXAMPLES: &str = "Examples:
   ice-probe stdio --controlling
   ice-probe stdio --controlled --stun stun:192.0.2.1:3478 --stun 'stun:[2001:db8::1]'
+  ice-probe stdio --controlling --transport tcp
   ice-probe stdio --controlling --ports 50000-50100 --log agent.jsonl
 
 The first line out is this side's credentials; candidates follow as they are found. Give the
@@ -89,6 +94,10 @@ pub(crate) struct Demo {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Be the program inside the namespaces that the demo made.
+    #[cfg(target_os = "linux")]
+    #[arg(long, hide = true)]
+    pub(crate) inside: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -238,6 +247,23 @@ impl Shared {
     /// How long it may take until connected.
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout.into())
+    }
+
+    /// What of this concerns agents that run in another network.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn for_inside(&self) -> Vec<String> {
+        let mut options = vec![
+            format!("--components={}", self.components),
+            format!("--timeout={}", self.timeout),
+            format!("--policy={}", if self.policy == Policy::Fast { "fast" } else { "best" }),
+        ];
+        options.extend(self.role().map(|role| format!("--{role}")));
+        options
+    }
+
+    /// Whether the user said which addresses to use.
+    pub(crate) fn chooses_addresses(&self) -> bool {
+        !self.bind.is_empty() || !self.interface.is_empty()
     }
 
     /// Whether host candidates are wanted.

@@ -154,6 +154,7 @@ impl Session {
     fn remote(&self, remote: Remote) -> Option<Output> {
         let result = match remote {
             Remote::Candidate(candidate) => self.agent.add_remote_candidate(&candidate),
+            Remote::Sync(message) => self.agent.handle_sync(&message),
             Remote::End => self.agent.end_of_remote_candidates(),
         };
         match result {
@@ -211,6 +212,9 @@ impl Session {
             }
             Event::Restarted { credentials, answers, .. } => {
                 self.credentials_line(&credentials, answers)
+            }
+            Event::Sync { message, .. } => {
+                Output::Sync { message: message.into(), ufrag: self.ufrag.clone() }
             }
             Event::EndOfCandidates { .. } => Output::EndOfCandidates { ufrag: self.ufrag.clone() },
             Event::CandidateError { uri, code, text, .. } => {
