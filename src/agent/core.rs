@@ -338,6 +338,7 @@ impl Core {
     /// Every change ends here: what is due is done, and what came of it is
     /// reported.
     pub(super) fn advance(&mut self, now: Time) {
+        self.settle_tcp(now);
         self.advance_held(now);
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);

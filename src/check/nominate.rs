@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::check::renominate::better_standby;
 use crate::check::{Checks, FailReason, ListState, Notice, Pair, PairId, PairState, Path, Role};
+use crate::net::NotConnected;
 use crate::timer::Time;
 
 /// What a policy sees of a pair.
@@ -269,9 +270,12 @@ impl Checks {
         if component.lost {
             return;
         }
-        if component.selected.replace(pair) == Some(pair) {
+        let before = component.selected.replace(pair);
+        if before == Some(pair) {
             return;
         }
+        let ended = before.filter(|before| self.is_reopened(*before, pair));
+        let Some(component) = self.component_of(pair) else { return };
         component.selected_at = Some(now);
         component.standby.retain(|consent| consent.pair() != pair);
         self.keep_former(pair);
@@ -303,6 +307,9 @@ impl Checks {
         }
         self.choose_send_path(pair, now);
         self.notices.push_back(Notice::Selected(pair));
+        if let Some(ended) = ended {
+            self.lose(ended, FailReason::NotConnected(NotConnected::Ended), now);
+        }
     }
 
     pub(super) fn unlist_triggered(&mut self, id: PairId) {

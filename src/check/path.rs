@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 
 use crate::candidate::PairingClass;
-use crate::check::{Checks, FailReason, ListState, Notice, PairId, PairState, Start};
+use crate::check::{
+    Checks, FailReason, ListState, Notice, PairId, PairState, Refused, Role, Start,
+};
 use crate::net::NotConnected;
 use crate::timer::Time;
 
@@ -63,6 +65,41 @@ impl Checks {
         wanted
     }
 
+    /// Whether the peer, heard on `pair`, has opened the connection of the
+    /// selected pair again: from another port, as an active candidate does
+    /// (RFC 6544 §11.1). As far as we know nothing gets through on the one
+    /// before.
+    pub(super) fn is_reopened(&self, selected: PairId, pair: PairId) -> bool {
+        let ends = |id: PairId| (self.pair(id).stream, self.pair(id).local);
+        let mut consents = self.consents().filter(|consent| consent.pair() == selected);
+        pair != selected
+            && ends(pair) == ends(selected)
+            && self.path(pair).reliable
+            && consents.any(|consent| consent.is_suspended() || consent.missed() > 0)
+    }
+
+    /// The selected pair goes on as this one, once a check of ours has passed
+    /// on it.
+    pub(super) fn follow(&mut self, pair: PairId, now: Time) -> Result<(), Refused> {
+        if self.pair(pair).state == PairState::Removed && self.listed >= self.limits.pairs {
+            self.make_room()?;
+        }
+        let nominee = self.component_of(pair).and_then(|component| component.nominee);
+        let is_valid = self.list_of(pair).valid.contains(&pair);
+        match self.role {
+            Role::Controlling if nominee == Some(pair) => {}
+            Role::Controlling => self.begin_nomination(pair),
+            Role::Controlled if is_valid => self.nominated(pair, now),
+            Role::Controlled => {
+                self.pair_mut(pair).flags.wanted = true;
+                if self.pair(pair).state != PairState::InProgress {
+                    self.trigger(pair);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a path is of use: a check is under way on it, or its pair is
     /// valid or in a list that is being checked.
     pub fn is_path_wanted(&self, base: u32, to: SocketAddr) -> bool {
@@ -94,7 +131,7 @@ impl Checks {
     }
 
     /// The pair is of no use any more, whatever it was.
-    fn lose(&mut self, pair: PairId, reason: FailReason, now: Time) {
+    pub(super) fn lose(&mut self, pair: PairId, reason: FailReason, now: Time) {
         if self.consents().any(|consent| consent.pair() == pair) {
             return self.consent_expired(pair, reason, now);
         }

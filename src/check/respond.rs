@@ -150,7 +150,7 @@ impl Checks {
 
     /// A path that the peer was heard on is worth more than one that was not
     /// checked yet, or has not been answered.
-    fn make_room(&mut self) -> Result<(), Refused> {
+    pub(super) fn make_room(&mut self) -> Result<(), Refused> {
         let worth = |id: &PairId| {
             let pair = self.pair(*id);
             let expendable = pair.is_pending()
@@ -185,6 +185,9 @@ impl Checks {
             && self.role == Role::Controlled
             && (!self.list_of(pair).renomination || self.is_newest(pair, request.nomination));
         let selected = self.component_of(pair).and_then(|c| c.selected);
+        if selected.is_some_and(|selected| self.is_reopened(selected, pair)) {
+            return self.follow(pair, now);
+        }
         let concluded = match selected {
             Some(selected) => {
                 // A peer of RFC 5245 may nominate aggressively: the highest

@@ -2,9 +2,13 @@
 //! `tests/model`.
 
 mod cells;
+mod ending;
 mod machine;
+mod matrix;
 #[path = "../model/mod.rs"]
 mod model;
+mod possible;
+mod rules;
 #[path = "../sim/stun_server.rs"]
 mod stun_server;
 mod world;
