@@ -172,6 +172,33 @@ impl NominationPolicy for Best {
     }
 }
 
+/// Nominate nothing: the application does it, with [`Checks::nominate`]. Data
+/// may go over the best valid pair meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByHand;
+
+impl NominationPolicy for ByHand {
+    fn decide(
+        &self,
+        _now: Time,
+        _since: Time,
+        _valid: &PairView,
+        _open: &mut dyn Iterator<Item = PairView>,
+    ) -> Decision {
+        Decision::Wait(None)
+    }
+
+    fn renominate(
+        &self,
+        _now: Time,
+        _since: Time,
+        _selected: &PairView,
+        _standby: &[PairView],
+    ) -> Option<usize> {
+        None
+    }
+}
+
 impl Checks {
     /// Asks the policy about every component that has a valid pair and none
     /// selected.

@@ -100,7 +100,7 @@ impl Checks {
 
     /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.
     pub fn set_tie_breaker(&mut self, tie_breaker: u64) {
-        self.tie_breaker = tie_breaker;
+        self.former_tie_breaker = Some(std::mem::replace(&mut self.tie_breaker, tie_breaker));
     }
 
     /// The system reported an error for datagrams from `base` to `to`. It is
