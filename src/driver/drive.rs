@@ -129,9 +129,16 @@ impl Shared {
         Ok(shared)
     }
 
-    pub(super) fn add_stream(&self, components: u16) -> Result<StreamId, AgentError> {
+    pub(super) fn add_stream(
+        &self,
+        components: u16,
+        credentials: Option<Credentials>,
+    ) -> Result<StreamId, AgentError> {
         let machine = &mut *self.machine.lock();
-        let stream = machine.core.add_stream(components)?;
+        let stream = match credentials {
+            Some(credentials) => machine.core.add_stream_with(components, credentials),
+            None => machine.core.add_stream(components),
+        }?;
         for component in (1..=components).filter_map(ComponentId::new) {
             let entry = Arc::new(Component::new(self.receive_queue));
             machine.components.insert((stream, component), entry);
@@ -175,6 +182,10 @@ impl Shared {
 
     pub(super) fn end_of_remote_candidates(&self, stream: StreamId) -> Result<(), AgentError> {
         self.command(|machine| Ok(machine.core.end_of_remote_candidates(stream, clock::now())?))
+    }
+
+    pub(super) fn watch_state(&self) -> watch::Receiver<(State, StateReason)> {
+        self.state.subscribe()
     }
 
     pub(super) fn handle_sync(&self, stream: StreamId, message: &str) -> Result<(), AgentError> {

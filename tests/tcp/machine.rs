@@ -43,6 +43,8 @@ pub struct Machine {
     bases: BTreeMap<BaseId, Base>,
     links: BTreeMap<End, Link>,
     next_port: u16,
+    /// All sockets have this one, where it is given.
+    pub port: Option<u16>,
     heard: BTreeSet<End>,
     send_path: Option<End>,
     pub states: Vec<(Time, State, StateReason)>,
@@ -82,6 +84,10 @@ impl Machine {
         config.log = true;
         let mut core = Core::new(config, &Seed::from_number(seed), Pacer::new());
         core.add_stream(1).unwrap();
+        Machine::with(core, host, ip)
+    }
+
+    pub fn with(core: Core, host: HostId, ip: IpAddr) -> Self {
         Machine {
             core,
             host,
@@ -89,6 +95,7 @@ impl Machine {
             bases: BTreeMap::new(),
             links: BTreeMap::new(),
             next_port: 6_000 + host.0 as u16 * 1_000,
+            port: None,
             heard: BTreeSet::new(),
             send_path: None,
             states: Vec::new(),
@@ -243,7 +250,7 @@ impl Machine {
             Some(TcpType::Active) => 9,
             _ => {
                 self.next_port += 1;
-                self.next_port
+                self.port.unwrap_or(self.next_port)
             }
         };
         let local = SocketAddr::new(ip, port);
@@ -283,6 +290,24 @@ impl Machine {
                 self.heard.remove(&(base, from));
             }
             _ => {}
+        }
+    }
+
+    /// Whether it concerns a socket of this machine.
+    pub fn owns(&self, event: &HostEvent) -> bool {
+        match event {
+            HostEvent::Datagram { to, .. } => {
+                self.bases.values().any(|base| base.tcp_type.is_none() && base.local == *to)
+            }
+            HostEvent::Accepted { listener, .. } => {
+                self.bases.values().any(|base| base.listener == Some(*listener))
+            }
+            HostEvent::Connected { socket, .. }
+            | HostEvent::ConnectFailed { socket, .. }
+            | HostEvent::Received { socket, .. }
+            | HostEvent::Writable { socket }
+            | HostEvent::Closed { socket }
+            | HostEvent::Reset { socket, .. } => self.end_of(*socket).is_some(),
         }
     }
 
@@ -331,6 +356,8 @@ impl Machine {
             }
             HostEvent::Reset { socket, kind } => self.lost(socket, Some(kind), now),
         }
+        // What is due at this moment may not have been done yet.
+        self.tick(now);
         self.drain(network);
     }
 

@@ -12,7 +12,7 @@ mod received;
 mod tcp;
 mod udp;
 
-pub(crate) use bind::{BindOptions, bind_udp};
+pub(crate) use bind::{BindOptions, bind_udp, source_towards};
 pub(crate) use changes::{Changes, Stop, Waited, changes};
 #[cfg(feature = "mdns")]
 pub(crate) use multicast::MulticastSocket;
