@@ -2,6 +2,7 @@
 //! `tests/model`.
 
 mod cells;
+mod draw;
 mod ending;
 mod machine;
 mod matrix;
@@ -9,6 +10,7 @@ mod matrix;
 mod model;
 mod possible;
 mod rules;
+mod seeds;
 #[path = "../sim/stun_server.rs"]
 mod stun_server;
 mod world;
