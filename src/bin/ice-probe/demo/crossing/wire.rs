@@ -231,7 +231,9 @@ fn raw_socket(interface: &str) -> io::Result<AsyncFd<Socket>> {
     socket.bind_device(Some(interface.as_bytes()))?;
     socket.set_header_included_v4(true)?;
     socket.set_nonblocking(true)?;
-    AsyncFd::register(socket)
+    // What is to take its place is unsafe to call; this owns its socket.
+    #[allow(deprecated)]
+    AsyncFd::new(socket)
 }
 
 async fn receive(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> io::Result<usize> {
