@@ -18,7 +18,8 @@ const MADE: &str = "floe1-";
 #[derive(Debug, clap::Args)]
 pub(crate) struct RendezvousOptions {
     /// Meet the peer without signalling, by the secret in FILE and the time:
-    /// a passphrase of 12 characters or more, the same on both sides
+    /// a passphrase of 12 characters or more, the same on both sides. The
+    /// default of --timeout is 150 then
     #[arg(
         long,
         value_name = "FILE",
@@ -38,15 +39,18 @@ pub(crate) struct Appointment {
 }
 
 impl RendezvousOptions {
-    /// Whether a rendezvous is asked for.
-    pub(crate) fn is_given(&self) -> bool {
-        self.secret_file.is_some()
-    }
-
     /// Reads the secret; `None` where no rendezvous is asked for. A passphrase
     /// takes some tenths of a second.
     pub(crate) fn read(&self) -> Result<Option<Appointment>, Failure> {
-        let (Some(path), Some(peer)) = (&self.secret_file, self.peer) else { return Ok(None) };
+        let (path, peer) = match (&self.secret_file, self.peer) {
+            (Some(path), Some(peer)) => (path, peer),
+            (None, None) => return Ok(None),
+            // The command line asks for both, but for options that exclude one.
+            _ => {
+                let sentence = "--secret-file and --peer belong together";
+                return Err(Failure::new(Exit::Usage, sentence));
+            }
+        };
         let failure = |what: &dyn std::fmt::Display| {
             Failure::new(Exit::Usage, format!("--secret-file {}: {what}", path.display()))
         };

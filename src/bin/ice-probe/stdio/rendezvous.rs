@@ -17,6 +17,10 @@ use crate::rendezvous::Appointment;
 use crate::setup::agent_config;
 use crate::signals::Signals;
 
+/// Seconds until connected, by default: a meeting may begin a bucket of time
+/// later than both sides do.
+pub(super) const TIMEOUT: u32 = 150;
+
 /// Refuses what a rendezvous has no use for.
 pub(super) fn supported(shared: &Shared) -> Result<(), Failure> {
     let transports = shared.transports();
