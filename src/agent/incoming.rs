@@ -252,7 +252,10 @@ impl Core {
         // RFC 8489 §9.1.4.
         let is_alike = message.integrity_algorithm() == Some(Algorithm::Sha1);
         if !is_alike || message.verify(key) != Integrity::Valid {
-            self.checks.unauthentic(&id);
+            match self.is_tcp(base) {
+                true => self.checks.violated(&id, now),
+                false => self.checks.unauthentic(&id),
+            }
             return Err(DropReason::Integrity);
         }
         self.heard(base, from, now);

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::agents::Agents;
-use crate::contestant::{Contestant, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
+use crate::contestant::{Contestant, Dcutr, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
 use crate::harness::peers::{Implementation, Options};
 use crate::ready;
 use crate::table::{SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve};
@@ -55,7 +55,7 @@ fn agents_beside_plain_sockets() {
 fn skew_curve_of_agents() {
     if ready("tables::skew_curve_of_agents") {
         let floe = Agents::simultaneous_open();
-        let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &RETRYING, &floe];
+        let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &Dcutr, &floe];
         let skews = SKEWS.map(Duration::from_millis).into();
         print(Table { cells: skew_curve(), skews, contestants, trials: 10, workers: 8 });
     }

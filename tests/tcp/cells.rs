@@ -8,11 +8,9 @@ use floe::timer::Time;
 
 use crate::machine::Machine;
 use crate::model::{Answer, Rules};
+use crate::rules::SO;
 use crate::world::{Plan, World};
 
-const SO: Transports = Transports { tcp_so: true, ..NONE };
-const NONE: Transports =
-    Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
 const DROP: Rules = Rules::PORT_RESTRICTED;
 const RST: Rules = Rules::PORT_RESTRICTED.answering(Answer::Reset);
 

@@ -356,6 +356,8 @@ impl Machine {
             }
             HostEvent::Reset { socket, kind } => self.lost(socket, Some(kind), now),
         }
+        // What is due at this moment may not have been done yet.
+        self.tick(now);
         self.drain(network);
     }
 

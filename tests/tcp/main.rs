@@ -1,8 +1,11 @@
 //! ICE over TCP in virtual time: two agents on the model of TCP and of NATs in
 //! `tests/model`.
 
+#![allow(unreachable_pub)]
+
 mod cells;
 mod ending;
+mod figures;
 mod machine;
 mod matrix;
 #[path = "../model/mod.rs"]

@@ -14,8 +14,7 @@ use floe::timer::Time;
 use crate::model::{Kind as Segment, Rules};
 use crate::world::{Plan, World, server_address};
 
-pub const NONE: Transports =
-    Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
+pub const NONE: Transports = Transports::NONE;
 pub const SO: Transports = Transports { tcp_so: true, ..NONE };
 pub const ACTIVE: Transports = Transports { tcp_active: true, ..NONE };
 pub const PASSIVE: Transports = Transports { tcp_passive: true, ..NONE };

@@ -261,12 +261,13 @@ impl Shared {
         Duration::from_secs(self.timeout.unwrap_or(default).into())
     }
 
-    /// What of this concerns agents that run in another network.
+    /// What of this concerns agents that run in another network, where they
+    /// may take `limit` to connect at most.
     #[cfg(target_os = "linux")]
-    pub(crate) fn for_inside(&self) -> Vec<String> {
+    pub(crate) fn for_inside(&self, limit: Duration) -> Vec<String> {
         let mut options = vec![
             format!("--components={}", self.components),
-            format!("--timeout={}", self.timeout().as_secs()),
+            format!("--timeout={}", self.timeout().min(limit).as_secs()),
             format!("--policy={}", if self.policy == Policy::Fast { "fast" } else { "best" }),
         ];
         options.extend(self.role().map(|role| format!("--{role}")));

@@ -107,7 +107,7 @@ impl Side {
                 }
             }
             Event::Sync { message, .. } => {
-                if let Err(error) = peer.agent.handle_sync(&message) {
+                if let Err(error) = peer.home.call(|| peer.agent.handle_sync(&message)) {
                     tracing::warn!(%error, "message of the agreement on T0 refused");
                 }
             }

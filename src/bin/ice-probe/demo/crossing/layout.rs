@@ -13,7 +13,7 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, EnterGuard, Runtime};
 
 use super::namespace::Namespace;
 
@@ -35,8 +35,26 @@ pub(super) struct Host {
     pub(super) inside: Ipv4Addr,
     /// The address that others see.
     pub(super) outside: Ipv4Addr,
-    /// What its agent runs on: threads inside.
-    pub(super) runtime: Runtime,
+    threads: Threads,
+}
+
+impl Host {
+    /// What is made meanwhile runs on the threads of the host.
+    pub(super) fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.threads.0.as_ref().map(Runtime::enter)
+    }
+}
+
+/// What the agent of a host runs on, inside its namespace.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Waiting for them is not allowed where others run.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Whether the system opens a connection from both ends at once: hardened
@@ -82,7 +100,8 @@ fn host(side: usize, lines: &mut Vec<String>) -> Result<Host, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no threads: {error}"))?;
-    Ok(Host { namespace, inside: INSIDE[side], outside: OUTSIDE[side], runtime })
+    let threads = Threads(Some(runtime));
+    Ok(Host { namespace, inside: INSIDE[side], outside: OUTSIDE[side], threads })
 }
 
 /// What `ip` is told inside a host.

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use super::pair::{self, Made};
 use super::report::{Details, Moment, Outcome};
-use super::side::{Home, Side};
+use super::side::{Home, Named, Side};
 use crate::args::Shared;
 use crate::exit::{Exit, Failure};
 use crate::print;
@@ -86,7 +86,7 @@ async fn attempt(options: &[&str], shared: &Shared) -> Result<Told, String> {
         .arg("--")
         .arg(program)
         .args(["demo", "--inside"])
-        .args(shared.for_inside())
+        .args(shared.for_inside(CONNECTING))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -140,18 +140,10 @@ async fn made(shared: &Shared) -> Result<Told, String> {
     let sides = [side("A", a, shared, role)?, side("B", b, shared, role.other())?];
     let started = SystemTime::now();
     let made = pair::run(sides, shared).await.map_err(|failure| failure.message)?;
-    let mut told =
-        Told { started, records: Vec::new(), outcome: Outcome::Skipped { reason: String::new() } };
-    told.records = made
-        .records
-        .iter()
-        .map(|(name, record)| LogLine { agent: Some((*name).into()), record: record.clone() })
-        .collect();
-    told.outcome = with_wire(made, &wire);
-    for host in hosts {
-        host.runtime.shutdown_background();
-    }
-    Ok(told)
+    let line =
+        |(name, record): &Named| LogLine { agent: Some((*name).into()), record: record.clone() };
+    let records = made.records.iter().map(line).collect();
+    Ok(Told { outcome: with_wire(made, &wire), started, records })
 }
 
 /// An agent of a host: behind its NAT it has the NAT's address too, as a STUN
@@ -171,7 +163,7 @@ fn side(name: &'static str, host: &Host, shared: &Shared, role: Role) -> Result<
     config.watch_network = false;
     let home = Home::Namespace(host.namespace.clone());
     let agent = home.call(|| {
-        let _runtime = host.runtime.enter();
+        let _runtime = host.enter();
         Agent::new(config)
     });
     let agent = agent.map_err(|error| format!("no agent: {error}"))?;

@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
-use std::io::{self, Read};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
@@ -137,7 +137,7 @@ impl Seen {
 
 /// The two ends, the NATs and what is between them.
 struct Ends {
-    sockets: [AsyncFd<Socket>; 2],
+    sockets: [UdpSocket; 2],
     /// Of each NAT: ports of its host, and where that has sent from them.
     opened: [BTreeSet<(u16, Ipv4Addr, u16)>; 2],
     /// The first is due first: all take the same time.
@@ -160,8 +160,8 @@ impl Ends {
             let due = self.under_way.front().map(|first| first.due);
             let ([a, b], [into_a, into_b]) = (&self.sockets, &mut buffers);
             let (from, length) = tokio::select! {
-                length = receive(a, into_a) => (0, length),
-                length = receive(b, into_b) => (1, length),
+                length = a.recv(into_a) => (0, length),
+                length = b.recv(into_b) => (1, length),
                 () = wait(due) => {
                     self.deliver();
                     continue;
@@ -218,7 +218,7 @@ impl Ends {
                 packet.set_destination(INSIDE[to]);
                 let address = SocketAddr::new(INSIDE[to].into(), 0);
                 // A full queue loses the packet, as anywhere.
-                let _ = self.sockets[to].get_ref().send_to(&packet.finished(), &address.into());
+                let _ = self.sockets[to].try_send_to(&packet.finished(), address);
             }
         }
     }
@@ -226,23 +226,13 @@ impl Ends {
 
 /// A socket that gets every TCP packet which arrives at an interface for an
 /// address of ours, and sends whole packets out of it.
-fn raw_socket(interface: &str) -> io::Result<AsyncFd<Socket>> {
+fn raw_socket(interface: &str) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP))?;
     socket.bind_device(Some(interface.as_bytes()))?;
     socket.set_header_included_v4(true)?;
     socket.set_nonblocking(true)?;
-    // What is to take its place is unsafe to call; this owns its socket.
-    #[allow(deprecated)]
-    AsyncFd::new(socket)
-}
-
-async fn receive(socket: &AsyncFd<Socket>, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        let mut ready = socket.readable().await?;
-        if let Ok(result) = ready.try_io(|socket| socket.get_ref().read(buffer)) {
-            return result;
-        }
-    }
+    // What gives and takes whole packets is read and written as one of UDP.
+    UdpSocket::from_std(socket.into())
 }
 
 async fn wait(due: Option<Instant>) {
