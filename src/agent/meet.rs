@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::agent::gathering::priority_of;
-use crate::agent::{Config, Credentials, RemoteParameters, State, Transports};
+use crate::agent::{Config, Credentials, RemoteParameters, State, Synchronisation, Transports};
 use crate::candidate::{Candidate, ComponentId, Foundation, Host, Kind, TcpType};
 use crate::check::{ByHand, Role};
 use crate::net::Protocol;
@@ -55,18 +55,15 @@ pub enum Step<K> {
 
 impl Meet {
     /// Changes the settings of an agent to those of a session. What needs
-    /// signalling is off: servers, restarts, names; and of TCP all but
+    /// signalling is off: servers, restarts, names, T0; and of TCP all but
     /// simultaneous open.
     pub fn configure(&self, config: &mut Config) {
         config.role = Role::Controlling;
         config.tie_breaker = Some(self.tie_breaker);
         config.nomination = Arc::new(ByHand);
-        config.transports = Transports {
-            udp: config.transports.udp,
-            tcp_active: false,
-            tcp_passive: false,
-            tcp_so: config.transports.tcp_so,
-        };
+        let Transports { udp, tcp_so, .. } = config.transports;
+        config.transports = Transports { udp, tcp_so, ..Transports::NONE };
+        config.synchronisation = Synchronisation::Off;
         config.stun_servers.clear();
         config.rewrites.clear();
         config.lite = false;
