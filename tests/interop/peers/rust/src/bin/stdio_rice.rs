@@ -8,7 +8,9 @@
 //! role; `use-candidate` is printed when such a request has been answered.
 //!
 //! Over TCP it accepts connections and opens none: 0.4 takes no connection
-//! that was opened for it after gathering has ended.
+//! that was opened for it after gathering has ended. There it is not told
+//! that the peer has no more candidates: with nothing to check itself it would
+//! fail at once, ahead of the peer's connections (RFC 8863 is not in it).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
@@ -63,6 +65,7 @@ struct Peer {
     agent: Agent,
     stream: usize,
     trickle: bool,
+    only_tcp: bool,
     ufrag: String,
     sockets: BTreeMap<SocketAddr, Arc<UdpSocket>>,
     /// By their local and remote addresses.
@@ -129,6 +132,7 @@ impl Peer {
             agent,
             stream: id,
             trickle,
+            only_tcp: options.only_tcp,
             ufrag,
             sockets,
             streams: BTreeMap::new(),
@@ -238,7 +242,9 @@ impl Peer {
                 for candidate in self.remote.drain(..) {
                     stream.add_remote_candidate(candidate);
                 }
-                stream.end_of_remote_candidates();
+                if !self.only_tcp {
+                    stream.end_of_remote_candidates();
+                }
             }
             Line::Send(payload) => {
                 let mut component = stream.mut_component(COMPONENT).expect("there is one");
