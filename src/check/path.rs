@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 
-use crate::candidate::PairingClass;
-use crate::check::{Checks, FailReason, ListState, Notice, PairId, PairState, Start};
+use crate::candidate::{Kind, PairingClass, TcpType};
+use crate::check::{
+    Checks, FailReason, ListState, LocalId, Notice, PairId, PairState, RemoteId, Start,
+};
 use crate::net::NotConnected;
 use crate::timer::Time;
 
@@ -47,6 +49,8 @@ impl Checks {
     pub fn path_broken(&mut self, base: u32, to: SocketAddr, now: Time) -> bool {
         let mut wanted = false;
         for pair in self.pairs_on(base, to) {
+            // A connection that takes its place has shown nothing yet.
+            self.pair_mut(pair).flags.opened = false;
             let dials = self.path(pair).dials;
             let asks = self.flights.of_pair(pair).next().is_some();
             if self.suspend_consent(pair, now) {
@@ -61,6 +65,38 @@ impl Checks {
             }
         }
         wanted
+    }
+
+    /// RFC 6544 §11.1: who dials opens its connection again, an active candidate
+    /// from another port, for each of its connections has one of its own, and
+    /// a simultaneous-open one perhaps by another mapping of its NAT. The pair
+    /// whose connection broke goes on over the one that takes its place.
+    pub(super) fn comes_back(
+        &mut self,
+        stream: u16,
+        local: LocalId,
+        from: SocketAddr,
+        now: Time,
+    ) -> Option<RemoteId> {
+        let list = &self.lists[usize::from(stream)];
+        let class = list.local(local).local.path.class.mate();
+        if !matches!(class.tcp_type(), Some(TcpType::Active | TcpType::SimultaneousOpen)) {
+            return None;
+        }
+        let is_meant = |id: &PairId| {
+            let pair = self.pair(*id);
+            let remote = &list.remote(pair.remote).remote;
+            (pair.stream, pair.local) == (stream, local)
+                && (remote.kind, remote.class) == (Kind::PeerReflexive, class)
+                && remote.address.ip() == from.ip()
+        };
+        let broken = self.consents().filter(|consent| consent.is_suspended());
+        let id = broken.map(|consent| consent.pair()).find(is_meant)?;
+        let remote = self.pair(id).remote;
+        self.list_of(id).remotes[usize::from(remote.0)].remote.address = from;
+        self.notices.push_back(Notice::RemoteFound { stream, remote });
+        self.ask_pair(id, now);
+        Some(remote)
     }
 
     /// Whether a path is of use: a check is under way on it, or its pair is

@@ -73,7 +73,7 @@ impl Checks {
             return Ok(());
         }
         let component = list.local(request.local).local.component;
-        let remote = self.remote_at(stream, component, request)?;
+        let remote = self.remote_at(stream, component, request, now)?;
         let pair = self.pair_for(stream, request.local, remote)?;
         self.pair_mut(pair).received += 1;
         self.open(pair);
@@ -96,12 +96,17 @@ impl Checks {
         stream: u16,
         component: ComponentId,
         request: &PeerRequest,
+        now: Time,
     ) -> Result<RemoteId, Refused> {
         let list = &self.lists[usize::from(stream)];
         let class = list.local(request.local).local.path.class.mate();
         if let Some(at) = list.remote_at(component, request.from, class) {
             return Ok(RemoteId(at as u16));
         }
+        if let Some(remote) = self.comes_back(stream, request.local, request.from, now) {
+            return Ok(remote);
+        }
+        let list = &self.lists[usize::from(stream)];
         let number = u32::try_from(list.remotes.len()).unwrap_or(u32::MAX);
         let remote = Remote {
             component,

@@ -300,6 +300,7 @@ impl Machine {
     fn lost(&mut self, socket: SocketId, kind: Option<io::ErrorKind>, now: Time) {
         if let Some((base, from)) = self.end_of(socket) {
             self.links.remove(&(base, from));
+            self.heard.remove(&(base, from));
             self.core.handle_input(now, Input::Disconnected { base, from, kind });
         }
     }
@@ -347,7 +348,6 @@ impl Machine {
         self.links.iter().find(|(_, link)| link.socket == socket).map(|(end, _)| *end)
     }
 
-    /// Breaks every open connection without a word to the core.
     pub fn open_sockets(&self) -> Vec<SocketId> {
         self.links.values().filter(|link| link.open).map(|link| link.socket).collect()
     }
