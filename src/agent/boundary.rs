@@ -34,7 +34,23 @@ impl Core {
     /// [`CommandError::TooManyStreams`], [`CommandError::Closed`].
     pub fn add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
         let input = |_: &mut Core| RecordedInput::AddStream { components };
-        self.recorded_command(None, input, |core| core.do_add_stream(components))
+        self.recorded_command(None, input, |core| core.do_add_stream(components, None))
+    }
+
+    /// [`Core::add_stream`] with credentials that the peer knows beforehand,
+    /// and nobody else. A restart replaces them by others.
+    ///
+    /// # Errors
+    /// Those of [`Core::add_stream`]; [`CommandError::Credentials`] out of the
+    /// grammar of RFC 8839 §5.4, [`CommandError::FragmentTaken`].
+    pub fn add_stream_with(
+        &mut self,
+        components: u16,
+        credentials: Credentials,
+    ) -> Result<StreamId, CommandError> {
+        let given = credentials.clone();
+        let input = |core: &mut Core| core.recorded_stream(components, &given);
+        self.recorded_command(None, input, |core| core.do_add_stream(components, Some(credentials)))
     }
 
     /// Removes a stream: its sockets are given back, and nothing of it is

@@ -48,9 +48,11 @@ pub struct Transports {
 }
 
 impl Transports {
+    /// None at all.
+    pub const NONE: Self =
+        Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
     /// UDP alone, the default.
-    pub const UDP: Self =
-        Transports { udp: true, tcp_active: false, tcp_passive: false, tcp_so: false };
+    pub const UDP: Self = Transports { udp: true, ..Self::NONE };
     /// TCP in every direction, and no UDP.
     pub const TCP: Self =
         Transports { udp: false, tcp_active: true, tcp_passive: true, tcp_so: true };
@@ -102,6 +104,10 @@ impl Default for Transports {
 pub struct Config {
     /// The role to start in (RFC 8445 §6.1.1); a conflict may change it.
     pub role: Role,
+    /// The number that decides conflicts about the role (RFC 8445 §16.1), for
+    /// sessions that are one to the peer: `None` draws one. It is no secret.
+    /// Default `None`.
+    pub tie_breaker: Option<u64>,
     /// STUN servers, asked side by side.
     pub stun_servers: Vec<StunServer>,
     /// The pacing that we offer (Ta; `ice-pacing`, RFC 8839 §5.5). Default 5 ms.
@@ -175,6 +181,7 @@ impl Config {
     pub fn new(role: Role) -> Self {
         Config {
             role,
+            tie_breaker: None,
             stun_servers: Vec::new(),
             pacing: Duration::from_millis(5),
             max_pairs: 100,

@@ -13,7 +13,7 @@ use crate::agent::outgoing::Outgoing;
 use crate::agent::remote::Held;
 use crate::agent::state::Reported;
 use crate::agent::stats::Selections;
-use crate::agent::stream::Stream;
+use crate::agent::stream::{Session, Stream};
 use crate::agent::{
     BaseId, CommandError, Config, Credentials, DropCounts, DropReason, Event, Happened, Input,
     LogRecord, SocketOp, State, StateReason, StreamId,
@@ -85,7 +85,8 @@ impl Core {
             found: MAX_FOUND,
         };
         let policy = config.nomination.clone();
-        let mut checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
+        let tie_breaker = config.tie_breaker.unwrap_or_else(|| rng.number());
+        let mut checks = Checks::new(config.role, tie_breaker, config.pacing, limits, policy);
         if config.lite {
             checks.set_lite();
         }
@@ -118,8 +119,19 @@ impl Core {
         core
     }
 
-    pub(super) fn do_add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
+    pub(super) fn do_add_stream(
+        &mut self,
+        components: u16,
+        credentials: Option<Credentials>,
+    ) -> Result<StreamId, CommandError> {
         self.must_be_open()?;
+        if let Some(credentials) = &credentials {
+            credentials.check()?;
+            let mut sessions = self.streams.iter().flat_map(Stream::sessions);
+            if sessions.any(|session| session.local.ufrag == credentials.ufrag) {
+                return Err(CommandError::FragmentTaken);
+            }
+        }
         if !matches!(components, 1..=256) {
             return Err(CommandError::Components(components));
         }
@@ -129,7 +141,10 @@ impl Core {
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
         let list = self.checks.add_stream(components);
-        let session = self.new_session(list);
+        let session = match credentials {
+            Some(credentials) => Session::with(list, &self.config, credentials),
+            None => self.new_session(list),
+        };
         self.streams.reserve_exact(1);
         self.streams.push(Stream::new(id, components, session));
         if self.has_begun {
@@ -323,6 +338,7 @@ impl Core {
     /// Every change ends here: what is due is done, and what came of it is
     /// reported.
     pub(super) fn advance(&mut self, now: Time) {
+        self.settle_tcp(now);
         self.advance_held(now);
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);

@@ -159,6 +159,7 @@ mod keepalive;
 mod log;
 #[cfg(feature = "serde")]
 mod logfile;
+pub mod meet;
 mod names;
 mod network;
 mod outgoing;

@@ -42,7 +42,7 @@ impl Core {
         now: Time,
     ) -> Result<(), CommandError> {
         self.must_be_open()?;
-        parameters.check()?;
+        parameters.credentials.check()?;
         let entry = self.stream_mut(stream)?;
         if entry.sessions().any(|session| session.is_of(&parameters.credentials)) {
             return Ok(());

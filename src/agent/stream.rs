@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::agent::gathering::Gathering;
-use crate::agent::{BaseId, CommandError, Config, Credentials, RemoteParameters, StreamId};
+use crate::agent::{BaseId, CommandError, Config, Credentials, StreamId};
 use crate::check::LocalId;
 use crate::punch::Timing;
 use crate::rng::Rng;
@@ -124,6 +124,11 @@ impl Session {
                 break Credentials { ufrag, pwd };
             }
         };
+        Session::with(list, config, local)
+    }
+
+    /// A session on the check list `list`, with these credentials.
+    pub(super) fn with(list: u16, config: &Config, local: Credentials) -> Self {
         Session {
             list,
             local_key: IntegrityKey::short_term(&local.pwd),
@@ -148,11 +153,11 @@ impl Session {
     }
 }
 
-impl RemoteParameters {
-    /// Holds the credentials to the grammar of RFC 8839 §5.4.
+impl Credentials {
+    /// Holds them to the grammar of RFC 8839 §5.4.
     pub(super) fn check(&self) -> Result<(), CommandError> {
         let is_ice = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b));
-        let Credentials { ufrag, pwd } = &self.credentials;
+        let Credentials { ufrag, pwd } = self;
         if !(4..=256).contains(&ufrag.len()) || !is_ice(ufrag) {
             return Err(CommandError::Credentials { field: "ufrag", rule: "4 to 256 ice-chars" });
         }

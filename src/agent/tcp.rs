@@ -182,22 +182,28 @@ impl Core {
             if self.tcp.is_empty() && !self.tcp.has_news() {
                 return;
             }
-            self.tcp.advance(now, &mut self.rng);
-            while let Some(op) = self.tcp.poll_op() {
-                self.do_op(op);
-            }
-            let mut any = false;
-            while let Some(outcome) = self.tcp.poll_outcome() {
-                self.outcome(outcome, now);
-                any = true;
-            }
-            if !any {
+            if !self.settle_tcp(now) {
                 return;
             }
             self.advance_gathering(now);
             self.checks.advance(now, &self.pacer, &mut self.rng);
             self.report(now);
         }
+    }
+
+    /// Does what is due; whether anything came of it. A check ends with its
+    /// connection attempt, and for the reason of that: this comes first.
+    pub(super) fn settle_tcp(&mut self, now: Time) -> bool {
+        self.tcp.advance(now, &mut self.rng);
+        while let Some(op) = self.tcp.poll_op() {
+            self.do_op(op);
+        }
+        let mut any = false;
+        while let Some(outcome) = self.tcp.poll_outcome() {
+            self.outcome(outcome, now);
+            any = true;
+        }
+        any
     }
 
     fn do_op(&mut self, op: Op) {

@@ -28,7 +28,8 @@ impl Checks {
         let is_higher =
             |other| other != pair && self.pair(pair).priority > self.pair(other).priority;
         let moves = selected.is_none_or(is_higher);
-        if use_candidate && self.role == Role::Controlled && moves {
+        let reopened = selected.is_some_and(|selected| self.is_reopened(selected, pair));
+        if use_candidate && self.role == Role::Controlled && moves || reopened {
             self.select_unchecked(pair, now);
         }
     }

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use crate::candidate::{Kind, PairingClass, TcpType};
+use crate::candidate::PairingClass;
 use crate::check::{
-    Checks, FailReason, ListState, LocalId, Notice, PairId, PairState, RemoteId, Start,
+    Checks, FailReason, ListState, Notice, PairId, PairState, Refused, Role, Start,
 };
 use crate::net::NotConnected;
 use crate::timer::Time;
@@ -67,36 +67,39 @@ impl Checks {
         wanted
     }
 
-    /// RFC 6544 §11.1: who dials opens its connection again, an active candidate
-    /// from another port, for each of its connections has one of its own, and
-    /// a simultaneous-open one perhaps by another mapping of its NAT. The pair
-    /// whose connection broke goes on over the one that takes its place.
-    pub(super) fn comes_back(
-        &mut self,
-        stream: u16,
-        local: LocalId,
-        from: SocketAddr,
-        now: Time,
-    ) -> Option<RemoteId> {
-        let list = &self.lists[usize::from(stream)];
-        let class = list.local(local).local.path.class.mate();
-        if !matches!(class.tcp_type(), Some(TcpType::Active | TcpType::SimultaneousOpen)) {
-            return None;
+    /// Whether the peer, heard on `pair`, has opened the connection of the
+    /// selected pair again: from another port, as an active candidate does
+    /// (RFC 6544 §11.1). As far as we know nothing gets through on the one
+    /// before.
+    pub(super) fn is_reopened(&self, selected: PairId, pair: PairId) -> bool {
+        let ends = |id: PairId| (self.pair(id).stream, self.pair(id).local);
+        let mut consents = self.consents().filter(|consent| consent.pair() == selected);
+        pair != selected
+            && ends(pair) == ends(selected)
+            && self.path(pair).reliable
+            && consents.any(|consent| consent.suspended().is_some() || consent.missed() > 0)
+    }
+
+    /// The selected pair goes on as this one, once a check of ours has passed
+    /// on it.
+    pub(super) fn follow(&mut self, pair: PairId, now: Time) -> Result<(), Refused> {
+        if self.pair(pair).state == PairState::Removed && self.listed >= self.limits.pairs {
+            self.make_room()?;
         }
-        let is_meant = |id: &PairId| {
-            let pair = self.pair(*id);
-            let remote = &list.remote(pair.remote).remote;
-            (pair.stream, pair.local) == (stream, local)
-                && (remote.kind, remote.class) == (Kind::PeerReflexive, class)
-                && remote.address.ip() == from.ip()
-        };
-        let broken = self.consents().filter(|consent| consent.is_suspended());
-        let id = broken.map(|consent| consent.pair()).find(is_meant)?;
-        let remote = self.pair(id).remote;
-        self.list_of(id).remotes[usize::from(remote.0)].remote.address = from;
-        self.notices.push_back(Notice::RemoteFound { stream, remote });
-        self.ask_pair(id, now);
-        Some(remote)
+        let nominee = self.component_of(pair).and_then(|component| component.nominee);
+        let is_valid = self.list_of(pair).valid.contains(&pair);
+        match self.role {
+            Role::Controlling if nominee == Some(pair) => {}
+            Role::Controlling => self.begin_nomination(pair),
+            Role::Controlled if is_valid => self.nominated(pair, now),
+            Role::Controlled => {
+                self.pair_mut(pair).flags.wanted = true;
+                if self.pair(pair).state != PairState::InProgress {
+                    self.trigger(pair);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a path is of use: a check is under way on it, or its pair is
@@ -130,7 +133,7 @@ impl Checks {
     }
 
     /// The pair is of no use any more, whatever it was.
-    fn lose(&mut self, pair: PairId, reason: FailReason, now: Time) {
+    pub(super) fn lose(&mut self, pair: PairId, reason: FailReason, now: Time) {
         if self.consents().any(|consent| consent.pair() == pair) {
             return self.consent_expired(pair, reason, now);
         }

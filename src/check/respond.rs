@@ -73,7 +73,7 @@ impl Checks {
             return Ok(());
         }
         let component = list.local(request.local).local.component;
-        let remote = self.remote_at(stream, component, request, now)?;
+        let remote = self.remote_at(stream, component, request)?;
         let pair = self.pair_for(stream, request.local, remote)?;
         self.pair_mut(pair).received += 1;
         self.open(pair);
@@ -96,17 +96,12 @@ impl Checks {
         stream: u16,
         component: ComponentId,
         request: &PeerRequest,
-        now: Time,
     ) -> Result<RemoteId, Refused> {
         let list = &self.lists[usize::from(stream)];
         let class = list.local(request.local).local.path.class.mate();
         if let Some(at) = list.remote_at(component, request.from, class) {
             return Ok(RemoteId(at as u16));
         }
-        if let Some(remote) = self.comes_back(stream, request.local, request.from, now) {
-            return Ok(remote);
-        }
-        let list = &self.lists[usize::from(stream)];
         let number = u32::try_from(list.remotes.len()).unwrap_or(u32::MAX);
         let remote = Remote {
             component,
@@ -155,7 +150,7 @@ impl Checks {
 
     /// A path that the peer was heard on is worth more than one that was not
     /// checked yet, or has not been answered.
-    fn make_room(&mut self) -> Result<(), Refused> {
+    pub(super) fn make_room(&mut self) -> Result<(), Refused> {
         let worth = |id: &PairId| {
             let pair = self.pair(*id);
             let expendable = pair.is_pending()
@@ -190,6 +185,9 @@ impl Checks {
             && self.role == Role::Controlled
             && (!self.list_of(pair).renomination || self.is_newest(pair, request.nomination));
         let selected = self.component_of(pair).and_then(|c| c.selected);
+        if selected.is_some_and(|selected| self.is_reopened(selected, pair)) {
+            return self.follow(pair, now);
+        }
         let concluded = match selected {
             Some(selected) => {
                 // A peer of RFC 5245 may nominate aggressively: the highest

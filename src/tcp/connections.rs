@@ -95,6 +95,9 @@ struct Entry {
     proven: bool,
     /// When it began to wait for a slot: who waits longest is next.
     queued: Time,
+    /// From when on it may take a slot from a silent attempt: who has just given
+    /// one up has had its time.
+    preempts: Time,
     history: History,
 }
 
@@ -169,6 +172,7 @@ impl Connections {
             fast_until: now + FAST,
             proven: false,
             queued: now,
+            preempts: now,
             history: History::default(),
         });
     }
@@ -271,6 +275,7 @@ impl Connections {
             fast_until: now + FAST,
             proven: false,
             queued: now,
+            preempts: now,
             history: History::default(),
         });
         self.outcomes.push_back(Outcome::Opened(key));
@@ -371,15 +376,16 @@ impl Connections {
         while self.begun.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
             self.begun.pop_front();
         }
-        let mut waiting: Vec<(Time, Key)> = self.waiting().collect();
+        let mut waiting: Vec<(Time, Key, Time)> = self.waiting().collect();
         waiting.sort_unstable();
-        for (_, key) in waiting {
+        for (_, key, preempts) in waiting {
             if self.begun.len() >= PER_SECOND {
                 return;
             }
             let ip = key.remote.ip();
             if self.under_way(ip).count() >= PER_ADDRESS {
-                let Some(oldest) = self.preemptible(ip, now) else { continue };
+                let oldest = self.preemptible(ip, now).filter(|_| preempts <= now);
+                let Some(oldest) = oldest else { continue };
                 self.happened(oldest, Event::Preempted, now, rng);
             }
             self.begun.push_back(now);
@@ -387,9 +393,10 @@ impl Connections {
         }
     }
 
-    fn waiting(&self) -> impl Iterator<Item = (Time, Key)> {
+    /// Who waits for a slot: since when, and from when on it takes one away.
+    fn waiting(&self) -> impl Iterator<Item = (Time, Key, Time)> {
         let queued = self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
-        queued.map(|entry| (entry.queued, entry.key))
+        queued.map(|entry| (entry.queued, entry.key, entry.preempts))
     }
 
     fn under_way(&self, ip: IpAddr) -> impl Iterator<Item = &Entry> {
@@ -406,10 +413,11 @@ impl Connections {
     fn next_slot(&self) -> Option<Time> {
         let second = (self.begun.len() >= PER_SECOND)
             .then(|| self.begun.front().map(|at| *at + Duration::from_secs(1)));
-        let yields = self.waiting().filter_map(|(_, key)| {
+        let yields = self.waiting().filter_map(|(_, key, preempts)| {
             let under_way = || self.under_way(key.remote.ip());
             let full = under_way().count() >= PER_ADDRESS;
-            full.then(|| under_way().filter_map(Entry::yields).min()).flatten()
+            let first = full.then(|| under_way().filter_map(Entry::yields).min()).flatten();
+            first.map(|first| first.max(preempts))
         });
         let yields = yields.min();
         second.flatten().max(yields).or(yields)
@@ -458,7 +466,12 @@ impl Connections {
                 entry.phase = Phase::Connecting { since: now, half_open: None, look: now + LOOK };
                 self.ops.push_back(Op::Connect(key, entry.framing));
             }
-            Step::Queue => (entry.phase, entry.queued) = (Phase::Queued, now),
+            Step::Queue => {
+                (entry.phase, entry.queued) = (Phase::Queued, now);
+                if event == Event::Preempted {
+                    entry.preempts = now + times.slot();
+                }
+            }
             Step::Pause | Step::PauseLong => {
                 let first = entry.history.failures <= 1;
                 let fast = now < entry.fast_until && (step == Step::Pause || first);

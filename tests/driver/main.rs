@@ -3,6 +3,7 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used)]
 
+mod meet;
 mod restart;
 mod stats;
 mod tcp;

@@ -16,6 +16,7 @@ mod packet_log;
 mod possible;
 #[cfg(feature = "quinn")]
 mod quic;
+mod reasons;
 mod reference;
 mod reference_udp;
 mod rules;

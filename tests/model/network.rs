@@ -31,6 +31,8 @@ pub struct Air {
     pub loss: f64,
     /// Each packet is late by up to this, which reorders them.
     pub jitter: Duration,
+    /// Datagrams do not pass.
+    pub blocks_udp: bool,
 }
 
 #[derive(Debug)]

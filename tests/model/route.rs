@@ -8,7 +8,7 @@ use super::event::{HostEvent, HostId};
 use super::log::{Fate, Sender};
 use super::nat::{Answer, Verdict};
 use super::network::{Happening, INTERNET, NatId, Network, Realm};
-use super::packet::{Body, Packet};
+use super::packet::{Body, Packet, Protocol};
 
 impl Network {
     /// A host sends.
@@ -40,7 +40,8 @@ impl Network {
         let mut late = Duration::ZERO;
         if realm == INTERNET {
             self.log.change(&packet, |record| record.seen_from = Some(packet.from));
-            if self.dice.chance(self.air.loss) {
+            let is_blocked = self.air.blocks_udp && packet.protocol() == Protocol::Udp;
+            if is_blocked || self.dice.chance(self.air.loss) {
                 return self.end(&packet, Fate::Lost);
             }
             late = self.dice.up_to(self.air.jitter);

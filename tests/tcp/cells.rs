@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use floe::agent::{Config, State, Transports};
+use floe::agent::{Config, Transports};
 use floe::candidate::{Kind, TcpType};
 use floe::timer::Time;
 
 use crate::machine::Machine;
-use crate::model::{Answer, HostEvent, Rules};
+use crate::model::{Answer, Rules};
+use crate::rules::SO;
 use crate::world::{Plan, World};
 
-const SO: Transports = Transports { tcp_so: true, ..NONE };
-const NONE: Transports =
-    Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
 const DROP: Rules = Rules::PORT_RESTRICTED;
 const RST: Rules = Rules::PORT_RESTRICTED.answering(Answer::Reset);
 
@@ -32,31 +30,6 @@ fn an_active_candidate_connects_to_a_passive_one() {
     assert_eq!(local.tcp_type, Some(TcpType::Active));
     assert_eq!(local.kind, Kind::PeerReflexive, "its port is known only once it is used");
     assert_eq!(remote.tcp_type, Some(TcpType::Passive));
-}
-
-/// RFC 6544 §11.1: who has opened a connection opens it again. A passive side
-/// knows its peer's next connection, which comes from another port, for the
-/// one that takes the place of the last.
-#[test]
-fn connections_that_break_are_opened_again_for_both_sides() {
-    let apart = Transports { tcp_so: false, ..Transports::TCP };
-    for transports in [apart, SO] {
-        let mut world = connects(Plan::new([vec![], vec![]], transports));
-        for round in 0..3 {
-            for side in [0, 1] {
-                for socket in world.machines[side].open_sockets() {
-                    world.network.abort(socket);
-                    let kind = std::io::ErrorKind::ConnectionReset;
-                    let reset = HostEvent::Reset { socket, kind };
-                    world.machines[side].happened(&mut world.network, reset);
-                }
-            }
-            let states = world.machines.each_ref().map(|machine| machine.core.state());
-            assert!(states.contains(&State::Disconnected), "{transports:?} {states:?}");
-            assert!(world.completes(), "{transports:?}: {:?}", world.machines[1].states);
-            assert!(world.exchanges(&[round]), "{transports:?}: data passes both ways");
-        }
-    }
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, SocketOp, State, StreamId,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, PairReport, SocketOp, State,
+    StateReason, StreamId,
 };
 use floe::candidate::{Candidate, TcpType};
 use floe::rng::Seed;
-use floe::stun::looks_like_stun;
+use floe::stun::{Class, Message, TransactionId, looks_like_stun};
 use floe::tcp::{Deframer, Framing, Handshake, head};
 use floe::timer::{Pacer, Time};
 
@@ -33,7 +34,9 @@ struct Link {
     told: bool,
 }
 
-type End = (BaseId, SocketAddr);
+pub type End = (BaseId, SocketAddr);
+/// One of those that there were between two ends.
+pub type Connection = (End, Option<SocketId>);
 
 pub struct Machine {
     pub core: Core,
@@ -42,9 +45,11 @@ pub struct Machine {
     bases: BTreeMap<BaseId, Base>,
     links: BTreeMap<End, Link>,
     next_port: u16,
+    /// All sockets have this one, where it is given.
+    pub port: Option<u16>,
     heard: BTreeSet<End>,
     send_path: Option<End>,
-    pub states: Vec<(Time, State)>,
+    pub states: Vec<(Time, State, StateReason)>,
     /// When a connection to the peer was first open.
     pub opened: Option<Time>,
     /// Datagrams that may be sent first at this time.
@@ -54,10 +59,26 @@ pub struct Machine {
     pub gathered: bool,
     pub received: Vec<Vec<u8>>,
     pub records: Vec<LogRecord>,
-    /// Candidates that were not signalled yet.
-    pub unsaid: Vec<Option<Candidate>>,
+    /// What was not signalled yet.
+    pub unsaid: Vec<Said>,
     /// Messages of the agreement on T0 that were not carried yet.
     pub syncs: Vec<Box<str>>,
+    /// How often each check left over TCP, and on which connection.
+    pub requests: BTreeMap<(Connection, TransactionId), usize>,
+    /// Attempts at connections to the peer, and when.
+    pub connects: Vec<(Time, End)>,
+    /// What it is told to do; more than there is reason for is a loop.
+    pub ops: usize,
+    /// Its listeners take nothing in for now.
+    pub paused: bool,
+}
+
+/// What an agent wants its peer to know.
+pub enum Said {
+    Candidate(Candidate),
+    End,
+    /// New credentials, and the fragment of the peer's that they answer.
+    Restarted(Option<Box<str>>),
 }
 
 impl Machine {
@@ -65,6 +86,10 @@ impl Machine {
         config.log = true;
         let mut core = Core::new(config, &Seed::from_number(seed), Pacer::new());
         core.add_stream(1).unwrap();
+        Machine::with(core, host, ip)
+    }
+
+    pub fn with(core: Core, host: HostId, ip: IpAddr) -> Self {
         Machine {
             core,
             host,
@@ -72,6 +97,7 @@ impl Machine {
             bases: BTreeMap::new(),
             links: BTreeMap::new(),
             next_port: 6_000 + host.0 as u16 * 1_000,
+            port: None,
             heard: BTreeSet::new(),
             send_path: None,
             states: Vec::new(),
@@ -84,6 +110,10 @@ impl Machine {
             records: Vec::new(),
             unsaid: Vec::new(),
             syncs: Vec::new(),
+            requests: BTreeMap::new(),
+            connects: Vec::new(),
+            ops: 0,
+            paused: false,
         }
     }
 
@@ -106,6 +136,16 @@ impl Machine {
         true
     }
 
+    fn count(&mut self, base: BaseId, to: SocketAddr, bytes: &[u8]) {
+        let message = Message::parse(bytes).unwrap();
+        let link = self.links.get(&(base, to));
+        let is_peer = link.is_some_and(|link| link.framing == Framing::Rfc4571);
+        if is_peer && message.class() == Class::Request {
+            let connection = ((base, to), link.map(|link| link.socket));
+            *self.requests.entry((connection, message.transaction_id())).or_default() += 1;
+        }
+    }
+
     fn write(&mut self, network: &mut Network, base: BaseId, to: SocketAddr, bytes: &[u8]) {
         let Some(entry) = self.bases.get(&base) else { return };
         if entry.tcp_type.is_none() {
@@ -117,8 +157,12 @@ impl Machine {
             message.extend(head(bytes.len()).unwrap());
         }
         message.extend(bytes);
-        // What is sent here is far less than a send buffer.
-        assert_eq!(network.send(link.socket, &message), Ok(message.len()));
+        match network.send(link.socket, &message) {
+            // What is sent here is far less than a send buffer.
+            Ok(sent) => assert_eq!(sent, message.len()),
+            // It was reset, and that is about to be told.
+            Err(kind) => assert_eq!(kind, ErrorKind::NotConnected),
+        }
     }
 
     pub fn tick(&mut self, now: Time) {
@@ -133,8 +177,10 @@ impl Machine {
         let mut bytes = Vec::new();
         loop {
             if let Some(transmit) = self.core.poll_transmit(&mut bytes) {
+                self.count(transmit.base, transmit.to, &bytes);
                 self.write(network, transmit.base, transmit.to, &bytes);
             } else if let Some(op) = self.core.poll_socket_op() {
+                self.ops += 1;
                 self.perform(network, op);
             } else if let Some(event) = self.core.poll_event() {
                 self.note(event, now);
@@ -155,6 +201,9 @@ impl Machine {
                 self.bind(network, base, ip, Some(tcp_type));
             }
             SocketOp::Connect { base, to, framing } => {
+                if framing == Framing::Rfc4571 {
+                    self.connects.push((now, (base, to)));
+                }
                 let entry = &self.bases[&base];
                 let mut local = entry.local;
                 if entry.tcp_type == Some(TcpType::Active) {
@@ -198,6 +247,7 @@ impl Machine {
                     network.close_listener(listener);
                 }
             }
+            SocketOp::ListAddresses => self.gather(now),
             _ => {}
         }
     }
@@ -207,7 +257,7 @@ impl Machine {
             Some(TcpType::Active) => 9,
             _ => {
                 self.next_port += 1;
-                self.next_port
+                self.port.unwrap_or(self.next_port)
             }
         };
         let local = SocketAddr::new(ip, port);
@@ -221,14 +271,15 @@ impl Machine {
         match event {
             Event::Candidate { candidate, .. } => {
                 self.candidates.push(candidate.clone());
-                self.unsaid.push(Some(candidate));
+                self.unsaid.push(Said::Candidate(candidate));
             }
             Event::EndOfCandidates { .. } => {
                 self.gathered = true;
-                self.unsaid.push(None);
+                self.unsaid.push(Said::End);
             }
             Event::Sync { message, .. } => self.syncs.push(message),
-            Event::State { state, .. } => self.states.push((now, state)),
+            Event::Restarted { answers, .. } => self.unsaid.push(Said::Restarted(answers)),
+            Event::State { state, reason } => self.states.push((now, state, reason)),
             Event::Selected { local, remote, .. } => self.selected.push((*local, *remote)),
             Event::SendPath { path, .. } => {
                 self.send_path = path;
@@ -246,6 +297,24 @@ impl Machine {
                 self.heard.remove(&(base, from));
             }
             _ => {}
+        }
+    }
+
+    /// Whether it concerns a socket of this machine.
+    pub fn owns(&self, event: &HostEvent) -> bool {
+        match event {
+            HostEvent::Datagram { to, .. } => {
+                self.bases.values().any(|base| base.tcp_type.is_none() && base.local == *to)
+            }
+            HostEvent::Accepted { listener, .. } => {
+                self.bases.values().any(|base| base.listener == Some(*listener))
+            }
+            HostEvent::Connected { socket, .. }
+            | HostEvent::ConnectFailed { socket, .. }
+            | HostEvent::Received { socket, .. }
+            | HostEvent::Writable { socket }
+            | HostEvent::Closed { socket }
+            | HostEvent::Reset { socket, .. } => self.end_of(*socket).is_some(),
         }
     }
 
@@ -294,6 +363,8 @@ impl Machine {
             }
             HostEvent::Reset { socket, kind } => self.lost(socket, Some(kind), now),
         }
+        // What is due at this moment may not have been done yet.
+        self.tick(now);
         self.drain(network);
     }
 
@@ -348,8 +419,47 @@ impl Machine {
         self.links.iter().find(|(_, link)| link.socket == socket).map(|(end, _)| *end)
     }
 
-    pub fn open_sockets(&self) -> Vec<SocketId> {
-        self.links.values().filter(|link| link.open).map(|link| link.socket).collect()
+    /// The open connections.
+    pub fn open(&self) -> impl Iterator<Item = (End, Framing)> {
+        self.links.iter().filter(|(_, link)| link.open).map(|(end, link)| (*end, link.framing))
+    }
+
+    /// Whether it has any socket to this address, open or not.
+    pub fn has_socket(&self, network: &Network, remote: IpAddr) -> bool {
+        network.sockets(self.host).any(|(_, socket)| socket.remote.ip() == remote)
+    }
+
+    /// Something on the way resets every connection to a peer, at both ends.
+    pub fn reset_all(&mut self, network: &mut Network) {
+        let peers = |link: &&Link| link.open && link.framing == Framing::Rfc4571;
+        let sockets: Vec<SocketId> = self.links.values().filter(peers).map(|l| l.socket).collect();
+        for socket in sockets {
+            network.abort(socket);
+            let kind = ErrorKind::ConnectionReset;
+            self.happened(network, HostEvent::Reset { socket, kind });
+        }
+    }
+
+    pub fn pause(&mut self, network: &mut Network, paused: bool) {
+        for listener in self.bases.values().filter_map(|base| base.listener) {
+            network.pause_accepting(listener, paused);
+        }
+    }
+
+    pub fn tcp_type(&self, base: BaseId) -> Option<TcpType> {
+        self.bases.get(&base).and_then(|base| base.tcp_type)
+    }
+
+    pub fn local(&self, base: BaseId) -> SocketAddr {
+        self.bases[&base].local
+    }
+
+    pub fn pairs(&self) -> Vec<PairReport> {
+        self.core.pairs(STREAM).collect()
+    }
+
+    pub fn send_path(&self) -> Option<End> {
+        self.send_path
     }
 
     pub fn connected(&self) -> bool {

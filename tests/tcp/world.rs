@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use floe::agent::{Config, RemoteParameters, State, StunServer, Transports};
+use floe::agent::replay::replay;
+use floe::agent::{Config, RemoteParameters, Sockets, State, StunServer, Transports};
 use floe::candidate::Candidate;
 use floe::check::Role;
 use floe::net::Protocol;
 use floe::tcp::{Deframer, Framing};
 use floe::timer::Time;
 
-use crate::machine::{Machine, STREAM};
+use crate::machine::{Machine, STREAM, Said};
 use crate::model::{Air, HostEvent, HostId, INTERNET, Nat, Network, Rules, SocketId};
 use crate::stun_server;
 
@@ -30,6 +31,12 @@ pub struct Plan {
     pub signalling: Duration,
     pub ipv6: bool,
     pub air: Air,
+    /// STUN servers over TCP, and one over UDP.
+    pub servers: usize,
+    /// Kernels that open no connection by crossing SYNs.
+    pub hardened: [bool; 2],
+    /// Candidates that each side learns of, beside those of its peer.
+    pub extra: [Vec<String>; 2],
     pub configure: fn(usize, &mut Config),
 }
 
@@ -44,6 +51,9 @@ impl Plan {
             signalling: Duration::from_millis(30),
             ipv6: false,
             air: Air::default(),
+            servers: 1,
+            hardened: [false; 2],
+            extra: Default::default(),
             configure: |_, _| {},
         }
     }
@@ -64,9 +74,20 @@ pub struct World {
     streams: BTreeMap<SocketId, (Deframer, SocketAddr)>,
     signals: BTreeMap<(Time, u64), (usize, Signal)>,
     number: u64,
+    /// Each side knows of the other, and hears what else it says.
+    signalled: bool,
+    /// A host that is no agent: what it sends to whoever connects.
+    pub stranger: Option<(HostId, Vec<u8>)>,
+    /// How often somebody connected to it.
+    pub fooled: usize,
+    lite: [bool; 2],
+    extra: [Vec<String>; 2],
+    last_signal: [Time; 2],
     /// When the second side learns of the first.
     pub late_start: Time,
     signalling: Duration,
+    /// How long the signalling takes.
+    delay: Duration,
 }
 
 /// The host's own address, and the one that its NAT has outside.
@@ -80,7 +101,11 @@ fn addresses(side: usize, ipv6: bool) -> (IpAddr, IpAddr) {
 }
 
 pub fn server_address(ipv6: bool) -> SocketAddr {
-    let ip = if ipv6 { "2001:db8:ffff::1" } else { "198.51.100.1" };
+    nth_server(1, ipv6)
+}
+
+fn nth_server(n: usize, ipv6: bool) -> SocketAddr {
+    let ip = if ipv6 { format!("2001:db8:ffff::{n}") } else { format!("198.51.100.{n}") };
     SocketAddr::new(ip.parse().unwrap(), 3478)
 }
 
@@ -106,17 +131,29 @@ impl World {
                 realm = Some(network.add_nat(nat, realm, delay));
             }
             let delay = if path.is_empty() { quarter } else { Duration::ZERO };
-            sides.push((network.add_host(inside, realm, delay), inside));
+            let host = network.add_host(inside, realm, delay);
+            if plan.hardened[side] {
+                network.refuse_crossing(host);
+            }
+            sides.push((host, inside));
         }
         let server_host = network.add_host(server.ip(), INTERNET, Duration::ZERO);
         network.listen(server_host, server, 128).unwrap();
-        let mut at = 0;
+        let mut servers = vec![stun(server, Protocol::Udp), stun(server, Protocol::Tcp)];
+        for n in 2..=plan.servers {
+            let address = nth_server(n, plan.ipv6);
+            network.add_address(server_host, address.ip(), INTERNET, Duration::ZERO);
+            network.listen(server_host, address, 128).unwrap();
+            servers.push(stun(address, Protocol::Tcp));
+        }
+        let (mut at, mut lite) = (0, [false; 2]);
         let machines = [sides[0], sides[1]].map(|(host, ip)| {
             let role = if at == 0 { Role::Controlling } else { Role::Controlled };
             let mut config = Config::new(role);
             config.transports = plan.transports[at];
-            config.stun_servers = [Protocol::Udp, Protocol::Tcp].map(|p| stun(server, p)).into();
+            config.stun_servers = servers.clone();
             (plan.configure)(at, &mut config);
+            lite[at] = config.lite;
             at += 1;
             Machine::new(plan.seed * 2 + at as u64, config, host, ip)
         });
@@ -127,8 +164,15 @@ impl World {
             streams: BTreeMap::new(),
             signals: BTreeMap::new(),
             number: 0,
+            signalled: false,
+            stranger: None,
+            fooled: 0,
+            lite,
+            extra: plan.extra,
+            last_signal: [Time::ZERO; 2],
             late_start: Time::ZERO,
             signalling: plan.signalling,
+            delay: plan.rtt / 2,
         };
         world.gather();
         world.signal(plan.skew);
@@ -152,19 +196,82 @@ impl World {
     fn signal(&mut self, skew: Duration) {
         for to in 0..2 {
             let at = self.network.now() + skew * to as u32;
-            let from = 1 - to;
-            let credentials = self.machines[from].core.local_credentials(STREAM).unwrap();
-            let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
-            parameters.pacing = Duration::from_millis(5);
+            let parameters = self.parameters(1 - to, None);
             self.push(at, to, Signal::Parameters(parameters));
-            for said in std::mem::take(&mut self.machines[from].unsaid) {
-                self.push(at, to, said.map_or(Signal::End, Signal::Candidate));
+            for line in std::mem::take(&mut self.extra[to]) {
+                self.push(at, to, Signal::Candidate(line.parse().unwrap()));
             }
+            self.say(1 - to, at);
         }
         self.late_start = self.network.now() + skew;
+        self.signalled = true;
     }
 
+    fn parameters(&self, of: usize, answers: Option<Box<str>>) -> RemoteParameters {
+        let core = &self.machines[of].core;
+        let credentials = core.local_credentials(STREAM).unwrap();
+        let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
+        parameters.pacing = Duration::from_millis(5);
+        parameters.lite = self.lite[of];
+        parameters.options = core.options().into_iter().map(Into::into).collect();
+        parameters.answers = answers;
+        parameters
+    }
+
+    /// Signals what a side has to say, to arrive at this time.
+    fn say(&mut self, from: usize, at: Time) {
+        for said in std::mem::take(&mut self.machines[from].unsaid) {
+            let signal = match said {
+                Said::Candidate(candidate) => Signal::Candidate(candidate),
+                Said::End => Signal::End,
+                Said::Restarted(answers) => Signal::Parameters(self.parameters(from, answers)),
+            };
+            self.push(at, 1 - from, signal);
+        }
+    }
+
+    /// A host at this address that accepts connections, and answers with this.
+    pub fn add_stranger(&mut self, address: SocketAddr, answer: &[u8]) -> HostId {
+        let host = self.network.add_host(address.ip(), INTERNET, Duration::from_millis(10));
+        self.network.listen(host, address, 128).unwrap();
+        self.stranger = Some((host, answer.to_vec()));
+        host
+    }
+
+    pub fn restart(&mut self, side: usize) {
+        let now = self.now();
+        self.machines[side].core.restart(STREAM, Sockets::Keep, now).unwrap();
+        self.machines[side].drain(&mut self.network);
+    }
+
+    pub fn reset(&mut self, side: usize) {
+        let World { machines, network, .. } = self;
+        machines[side].reset_all(network);
+    }
+
+    pub fn pause(&mut self, side: usize, paused: bool) {
+        let World { machines, network, .. } = self;
+        machines[side].pause(network, paused);
+    }
+
+    /// Both end; what they did comes out of their logs once more.
+    pub fn close(&mut self) {
+        for machine in &mut self.machines {
+            let now = self.network.now();
+            machine.core.close(now);
+            machine.drain(&mut self.network);
+            let records = std::mem::take(&mut machine.records);
+            let count = records.len() as u64;
+            let replayed = replay(records).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(replayed.records, count);
+            assert_eq!(machine.core.lost_log_records(), 0);
+        }
+    }
+
+    /// Signalling keeps its order.
     fn push(&mut self, at: Time, to: usize, signal: Signal) {
+        let at = at.max(self.last_signal[to]);
+        self.last_signal[to] = at;
         self.number += 1;
         self.signals.insert((at, self.number), (to, signal));
     }
@@ -203,6 +310,9 @@ impl World {
                     let at = if side == 0 { at.max(self.late_start) } else { at };
                     self.push(at, 1 - side, Signal::Sync(message));
                 }
+                if self.signalled {
+                    self.say(side, next + self.delay);
+                }
             }
             if over {
                 return;
@@ -216,14 +326,21 @@ impl World {
         let core = &mut self.machines[to].core;
         match signal {
             Signal::Parameters(parameters) => {
-                core.set_remote_parameters(STREAM, parameters, now).unwrap();
+                let given = core.set_remote_parameters(STREAM, parameters, now);
+                assert!(given.is_ok() || core.state() == State::Closed, "{given:?}");
             }
-            // A late one may find the component concluded.
+            // Late ones may find the component concluded, a newer session, or
+            // an agent that was closed.
             Signal::Candidate(candidate) => {
-                core.add_remote_candidate(STREAM, &candidate, now).unwrap();
+                let _ = core.add_remote_candidate(STREAM, &candidate, now);
             }
-            Signal::Sync(message) => core.handle_sync(STREAM, &message, now).unwrap(),
-            Signal::End => core.end_of_remote_candidates(STREAM, now).unwrap(),
+            // The session may be over, or another one.
+            Signal::Sync(message) => {
+                let _ = core.handle_sync(STREAM, &message, now);
+            }
+            Signal::End => {
+                let _ = core.end_of_remote_candidates(STREAM, now);
+            }
         }
         self.machines[to].drain(&mut self.network);
     }
@@ -231,6 +348,18 @@ impl World {
     fn happened(&mut self, host: HostId, event: HostEvent) {
         if host == self.server {
             return self.serve(event);
+        }
+        if self.stranger.as_ref().is_some_and(|(stranger, _)| *stranger == host) {
+            if let HostEvent::Closed { socket } = event {
+                self.network.close(socket);
+            } else if let HostEvent::Accepted { socket, .. } = event {
+                self.fooled += 1;
+                let (_, answer) = self.stranger.as_ref().unwrap();
+                if !answer.is_empty() {
+                    self.network.send(socket, answer).unwrap();
+                }
+            }
+            return;
         }
         let side = self.machines.iter().position(|machine| machine.host == host).unwrap();
         self.machines[side].happened(&mut self.network, event);
@@ -258,6 +387,29 @@ impl World {
             }
             HostEvent::Closed { socket } => self.network.close(socket),
             _ => {}
+        }
+    }
+
+    /// All that is known of how it came to this.
+    pub fn describe(&self) {
+        for (side, machine) in self.machines.iter().enumerate() {
+            println!("side {side} at {}: {:?}", self.now(), machine.core.state());
+            machine.states.iter().for_each(|state| println!("  {state:?}"));
+            for pair in machine.pairs() {
+                println!(
+                    "  {:?} {:?} {:?} -> {:?}: {:?} {:?}, {} sent, {} answered, {} received",
+                    pair.id,
+                    pair.local.tcp_type,
+                    pair.local.address(),
+                    pair.remote.address(),
+                    pair.state,
+                    pair.reason,
+                    pair.sent,
+                    pair.answered,
+                    pair.received
+                );
+            }
+            println!("  open: {:?}", machine.open().collect::<Vec<_>>());
         }
     }
 

@@ -55,7 +55,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut network = Network::new(seed);
-        network.set_air(Air { loss: dice.pick(&[0.0, 0.1]), jitter: dice.millis(0..=30) });
+        let (loss, jitter) = (dice.pick(&[0.0, 0.1]), dice.millis(0..=30));
+        network.set_air(Air { loss, jitter, ..Air::default() });
         let locals = [at("10.0.0.2:6000"), at("10.0.0.3:6000"), at("198.51.100.1:6000")];
         let outside = at("203.0.113.1:6000");
         let nat = Nat::new(rules(&mut dice), Some(outside.ip()), 6000);
@@ -214,7 +215,7 @@ fn transfer(seed: u64, air: Air, amount: usize) -> Time {
 fn bytes_arrive_whole_and_in_order() {
     assert_eq!(transfer(0, Air::default(), 100), Time::from_millis(60));
     for seed in 0..30 {
-        let air = Air { loss: 0.1, jitter: Duration::from_millis(30) };
+        let air = Air { loss: 0.1, jitter: Duration::from_millis(30), ..Air::default() };
         transfer(seed, air, 600_000);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::form;
 use crate::agent::{Config, Rewrite, StunServer, Synchronisation, Transports};
 use crate::candidate::RemotePolicy;
-use crate::check::{Best, Fast, NominationPolicy, Role};
+use crate::check::{Best, ByHand, Fast, NominationPolicy, Role};
 
 /// All of [`Config`] that decides behaviour.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,12 @@ use crate::check::{Best, Fast, NominationPolicy, Role};
 )]
 pub struct RecordedConfig {
     pub role: Role,
+    /// `None` where it was drawn.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "form::maybe_hex", default, skip_serializing_if = "Option::is_none")
+    )]
+    pub tie_breaker: Option<u64>,
     pub stun_servers: Vec<StunServer>,
     #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
     pub pacing: Duration,
@@ -76,6 +82,8 @@ pub enum RecordedPolicy {
         #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
         patience: Duration,
     },
+    /// [`ByHand`].
+    ByHand,
 }
 
 impl RecordedPolicy {
@@ -84,6 +92,9 @@ impl RecordedPolicy {
         if let Some(Fast { stream_patience, indirect_patience }) = policy.downcast_ref() {
             let (stream_patience, indirect_patience) = (*stream_patience, *indirect_patience);
             return Some(RecordedPolicy::Fast { stream_patience, indirect_patience });
+        }
+        if policy.is::<ByHand>() {
+            return Some(RecordedPolicy::ByHand);
         }
         let Best { patience } = policy.downcast_ref()?;
         Some(RecordedPolicy::Best { patience: *patience })
@@ -95,6 +106,7 @@ impl RecordedPolicy {
                 Arc::new(Fast { stream_patience, indirect_patience })
             }
             RecordedPolicy::Best { patience } => Arc::new(Best { patience }),
+            RecordedPolicy::ByHand => Arc::new(ByHand),
         }
     }
 }
@@ -104,6 +116,7 @@ impl RecordedConfig {
         // Whole, so that no setting is forgotten.
         let Config {
             role,
+            tie_breaker,
             stun_servers,
             pacing,
             max_pairs,
@@ -130,6 +143,7 @@ impl RecordedConfig {
         } = config;
         RecordedConfig {
             role: *role,
+            tie_breaker: *tie_breaker,
             stun_servers: stun_servers.clone(),
             pacing: *pacing,
             max_pairs: *max_pairs,
@@ -159,6 +173,7 @@ impl RecordedConfig {
     pub(in crate::agent) fn config(&self) -> Option<Config> {
         Some(Config {
             role: self.role,
+            tie_breaker: self.tie_breaker,
             stun_servers: self.stun_servers.clone(),
             pacing: self.pacing,
             max_pairs: self.max_pairs,

@@ -6,6 +6,7 @@
 //! lingered would keep its two addresses taken.
 
 mod connect;
+mod crossing;
 #[cfg(target_os = "linux")]
 mod handshake;
 mod listen;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 pub(crate) use connect::{Connecting, connect_tcp};
+pub(crate) use crossing::opens_from_both_ends;
 pub(crate) use listen::{TcpListener, listen_tcp};
 pub(crate) use stream::TcpStream;
 
