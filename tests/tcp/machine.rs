@@ -371,6 +371,7 @@ impl Machine {
     fn lost(&mut self, socket: SocketId, kind: Option<io::ErrorKind>, now: Time) {
         if let Some((base, from)) = self.end_of(socket) {
             self.links.remove(&(base, from));
+            self.heard.remove(&(base, from));
             self.core.handle_input(now, Input::Disconnected { base, from, kind });
         }
     }
