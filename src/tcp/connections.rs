@@ -95,6 +95,8 @@ struct Entry {
     proven: bool,
     /// When it began to wait for a slot: who waits longest is next.
     queued: Time,
+    /// It gave its slot up, and takes it from nobody before.
+    patient_until: Time,
     history: History,
 }
 
@@ -169,6 +171,7 @@ impl Connections {
             fast_until: now + FAST,
             proven: false,
             queued: now,
+            patient_until: now,
             history: History::default(),
         });
     }
@@ -256,6 +259,7 @@ impl Connections {
             fast_until: now + FAST,
             proven: false,
             queued: now,
+            patient_until: now,
             history: History::default(),
         });
         self.outcomes.push_back(Outcome::Opened(key));
@@ -345,9 +349,7 @@ impl Connections {
     /// When [`Connections::advance`] is to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         let entries = self.entries.iter().filter_map(Entry::deadline).min();
-        let waits = || self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
-        let slots = waits().next().and_then(|_| self.next_slot());
-        entries.into_iter().chain(slots).min()
+        entries.into_iter().chain(self.next_slot()).min()
     }
 
     /// Gives slots to those who wait longest, and takes them from silent
@@ -362,9 +364,10 @@ impl Connections {
             if self.begun.len() >= PER_SECOND {
                 return;
             }
-            let ip = key.remote.ip();
-            if self.under_way(ip).count() >= PER_ADDRESS {
-                let Some(oldest) = self.preemptible(ip, now) else { continue };
+            if self.is_full(key.remote.ip()) {
+                let Some((_, oldest)) = self.yields_to(key).filter(|(at, _)| *at <= now) else {
+                    continue;
+                };
                 self.happened(oldest, Event::Preempted, now, rng);
             }
             self.begun.push_back(now);
@@ -381,23 +384,32 @@ impl Connections {
         self.entries.iter().filter(move |e| e.phase.has_socket() && e.key.remote.ip() == ip)
     }
 
-    /// The oldest silent attempt to an address that may give its slot up.
-    fn preemptible(&self, ip: IpAddr, now: Time) -> Option<Key> {
-        let silent = self.under_way(ip).filter_map(|entry| Some((entry.yields()?, entry.key)));
-        silent.filter(|(at, _)| *at <= now).min().map(|(_, key)| key)
+    fn is_full(&self, ip: IpAddr) -> bool {
+        self.under_way(ip).count() >= PER_ADDRESS
+    }
+
+    /// The silent attempt to the same address that gives its slot up to one
+    /// that waits, and when: the oldest. Who had to do so itself waits for as
+    /// long as it had its slot, or all would be begun again at once.
+    fn yields_to(&self, key: Key) -> Option<(Time, Key)> {
+        let patient = self.find(key)?.patient_until;
+        let silent = self.under_way(key.remote.ip());
+        let (at, oldest) = silent.filter_map(|entry| Some((entry.yields()?, entry.key))).min()?;
+        Some((at.max(patient), oldest))
     }
 
     /// When somebody who waits may get a slot.
     fn next_slot(&self) -> Option<Time> {
-        let second = (self.begun.len() >= PER_SECOND)
-            .then(|| self.begun.front().map(|at| *at + Duration::from_secs(1)));
-        let yields = self.waiting().filter_map(|(_, key)| {
-            let under_way = || self.under_way(key.remote.ip());
-            let full = under_way().count() >= PER_ADDRESS;
-            full.then(|| under_way().filter_map(Entry::yields).min()).flatten()
+        let is_spent = self.begun.len() >= PER_SECOND;
+        let second = self.begun.front().filter(|_| is_spent).map(|at| *at + Duration::from_secs(1));
+        let slots = self.waiting().filter_map(|(_, key)| {
+            let free = match self.is_full(key.remote.ip()) {
+                true => Some(self.yields_to(key)?.0),
+                false => None,
+            };
+            second.max(free)
         });
-        let yields = yields.min();
-        second.flatten().max(yields).or(yields)
+        slots.min()
     }
 
     /// Connections on which no check came in time.
@@ -443,7 +455,12 @@ impl Connections {
                 entry.phase = Phase::Connecting { since: now, half_open: None, look: now + LOOK };
                 self.ops.push_back(Op::Connect(key, entry.framing));
             }
-            Step::Queue => (entry.phase, entry.queued) = (Phase::Queued, now),
+            Step::Queue => {
+                (entry.phase, entry.queued) = (Phase::Queued, now);
+                if event == Event::Preempted {
+                    entry.patient_until = now + times.slot();
+                }
+            }
             Step::Pause | Step::PauseLong => {
                 let first = entry.history.failures <= 1;
                 let fast = now < entry.fast_until && (step == Step::Pause || first);
