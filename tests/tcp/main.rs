@@ -4,6 +4,7 @@
 mod cells;
 mod draw;
 mod ending;
+mod gathering;
 mod machine;
 mod matrix;
 #[path = "../model/mod.rs"]
