@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, PairReport, SocketOp, State,
-    StateReason, StreamId,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, SocketOp, State, StateReason,
+    StreamId,
 };
 use floe::candidate::{Candidate, TcpType};
 use floe::rng::Seed;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use floe::agent::{PairReport, State, Transports};
-use floe::candidate::{Candidate, Kind, TcpType};
+use floe::candidate::{Kind, TcpType};
 use floe::check::{FailReason, PairState};
 use floe::net::{NotConnected, Protocol};
 use floe::tcp::Framing;
