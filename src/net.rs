@@ -91,7 +91,7 @@ pub fn is_link_local_v6(ip: IpAddr) -> bool {
 
 /// The words for what the system says of a path or an address: they stay
 /// the same in every version, whatever the standard library's own are.
-const ERROR_WORDS: [(ErrorKind, &str); 17] = [
+const ERROR_WORDS: [(ErrorKind, &str); 19] = [
     (ErrorKind::AddrInUse, "address-in-use"),
     (ErrorKind::AddrNotAvailable, "address-not-available"),
     (ErrorKind::BrokenPipe, "broken-pipe"),
@@ -100,6 +100,7 @@ const ERROR_WORDS: [(ErrorKind, &str); 17] = [
     (ErrorKind::ConnectionReset, "connection-reset"),
     (ErrorKind::HostUnreachable, "host-unreachable"),
     (ErrorKind::Interrupted, "interrupted"),
+    (ErrorKind::InvalidData, "invalid-data"),
     (ErrorKind::InvalidInput, "invalid-input"),
     (ErrorKind::NetworkDown, "network-down"),
     (ErrorKind::NetworkUnreachable, "network-unreachable"),
@@ -107,6 +108,7 @@ const ERROR_WORDS: [(ErrorKind, &str); 17] = [
     (ErrorKind::OutOfMemory, "out-of-memory"),
     (ErrorKind::PermissionDenied, "permission-denied"),
     (ErrorKind::TimedOut, "timed-out"),
+    (ErrorKind::UnexpectedEof, "unexpected-eof"),
     (ErrorKind::Unsupported, "unsupported"),
     (ErrorKind::Other, "other"),
 ];
@@ -213,7 +215,7 @@ mod tests {
         for (kind, word) in ERROR_WORDS {
             assert_eq!((error_word(kind), error_of_word(word)), (word, Some(kind)));
         }
-        assert_eq!(error_word(ErrorKind::UnexpectedEof), "other");
+        assert_eq!(error_word(ErrorKind::StorageFull), "other");
         assert_eq!(error_of_word("no-such-word"), None);
     }
 }

@@ -10,6 +10,9 @@ use crate::check::PairId;
 use crate::rng::{Rng, Seed};
 use crate::timer::{Pacer, Time};
 
+/// The longest part of a message of the peer that a log keeps, in characters.
+const MAX_SYNC: usize = 129;
+
 impl Core {
     /// An agent without streams. `seed` is a secret, `pacer` the one that all
     /// agents of the process share.
@@ -31,7 +34,23 @@ impl Core {
     /// [`CommandError::TooManyStreams`], [`CommandError::Closed`].
     pub fn add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
         let input = |_: &mut Core| RecordedInput::AddStream { components };
-        self.recorded_command(None, input, |core| core.do_add_stream(components))
+        self.recorded_command(None, input, |core| core.do_add_stream(components, None))
+    }
+
+    /// [`Core::add_stream`] with credentials that the peer knows beforehand,
+    /// and nobody else. A restart replaces them by others.
+    ///
+    /// # Errors
+    /// Those of [`Core::add_stream`]; [`CommandError::Credentials`] out of the
+    /// grammar of RFC 8839 §5.4, [`CommandError::FragmentTaken`].
+    pub fn add_stream_with(
+        &mut self,
+        components: u16,
+        credentials: Credentials,
+    ) -> Result<StreamId, CommandError> {
+        let given = credentials.clone();
+        let input = |core: &mut Core| core.recorded_stream(components, &given);
+        self.recorded_command(None, input, |core| core.do_add_stream(components, Some(credentials)))
     }
 
     /// Removes a stream: its sockets are given back, and nothing of it is
@@ -153,6 +172,26 @@ impl Core {
         self.recorded_command(Some(now), input, |core| {
             core.do_end_of_remote_candidates(stream, now)
         })
+    }
+
+    /// A message of the peer's [`Event::Sync`]. Whatever it says, nothing worse
+    /// comes of it than an attempt to connect at a time of no use.
+    ///
+    /// # Errors
+    /// [`CommandError::Ignored`] where it is no such message,
+    /// [`CommandError::UnknownStream`], [`CommandError::Closed`].
+    ///
+    /// [`Event::Sync`]: crate::agent::Event::Sync
+    pub fn handle_sync(
+        &mut self,
+        stream: StreamId,
+        message: &str,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        // What is longer is none.
+        let kept = || message.chars().take(MAX_SYNC).collect::<String>().into();
+        let input = |_: &mut Core| RecordedInput::Sync { stream, message: kept() };
+        self.recorded_command(Some(now), input, |core| core.do_handle_sync(stream, message, now))
     }
 
     /// Closes the agent: sockets are given back, nothing is sent any more.

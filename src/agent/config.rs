@@ -48,9 +48,11 @@ pub struct Transports {
 }
 
 impl Transports {
+    /// None at all.
+    pub const NONE: Self =
+        Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
     /// UDP alone, the default.
-    pub const UDP: Self =
-        Transports { udp: true, tcp_active: false, tcp_passive: false, tcp_so: false };
+    pub const UDP: Self = Transports { udp: true, ..Self::NONE };
     /// TCP in every direction, and no UDP.
     pub const TCP: Self =
         Transports { udp: false, tcp_active: true, tcp_passive: true, tcp_so: true };
@@ -71,6 +73,24 @@ impl Transports {
     }
 }
 
+/// How the two sides agree when their attempts at a simultaneous open begin.
+/// The first never waits for it, and both have to use the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Synchronisation {
+    /// Not at all.
+    Off,
+    /// Rounds from a T0 on that four timestamps agree on ([`crate::punch`]).
+    #[default]
+    T0,
+    /// As libp2p's DCUtR does, for comparison.
+    Dcutr,
+}
+
 impl Default for Transports {
     fn default() -> Self {
         Self::UDP
@@ -84,6 +104,10 @@ impl Default for Transports {
 pub struct Config {
     /// The role to start in (RFC 8445 §6.1.1); a conflict may change it.
     pub role: Role,
+    /// The number that decides conflicts about the role (RFC 8445 §16.1), for
+    /// sessions that are one to the peer: `None` draws one. It is no secret.
+    /// Default `None`.
+    pub tie_breaker: Option<u64>,
     /// STUN servers, asked side by side.
     pub stun_servers: Vec<StunServer>,
     /// The pacing that we offer (Ta; `ice-pacing`, RFC 8839 §5.5). Default 5 ms.
@@ -137,6 +161,9 @@ pub struct Config {
     /// The transports of candidates. Default UDP: TCP, whose losses hold up
     /// what comes behind them, is for the application to choose (RFC 6544 §4.1).
     pub transports: Transports,
+    /// How attempts at a simultaneous open are timed, by messages that the
+    /// application carries like candidates ([`super::Event::Sync`]). Default T0.
+    pub synchronisation: Synchronisation,
     /// This system opens a connection from both ends at once (RFC 9293 §3.5).
     /// Hardened ones do not; the driver knows. It decides nothing, and is
     /// given as the reason where such a connection fails. Default true.
@@ -154,6 +181,7 @@ impl Config {
     pub fn new(role: Role) -> Self {
         Config {
             role,
+            tie_breaker: None,
             stun_servers: Vec::new(),
             pacing: Duration::from_millis(5),
             max_pairs: 100,
@@ -172,6 +200,7 @@ impl Config {
             gather_host: true,
             gather_server_reflexive: true,
             transports: Transports::UDP,
+            synchronisation: Synchronisation::T0,
             simultaneous_open: true,
             ipv4: true,
             ipv6: true,

@@ -13,7 +13,7 @@ use crate::agent::outgoing::Outgoing;
 use crate::agent::remote::Held;
 use crate::agent::state::Reported;
 use crate::agent::stats::Selections;
-use crate::agent::stream::Stream;
+use crate::agent::stream::{Session, Stream};
 use crate::agent::{
     BaseId, CommandError, Config, Credentials, DropCounts, DropReason, Event, Happened, Input,
     LogRecord, SocketOp, State, StateReason, StreamId,
@@ -21,6 +21,7 @@ use crate::agent::{
 use crate::candidate::{Candidate, Foundations, Kind};
 use crate::check::{Checks, Limits, PairId, Role};
 use crate::net;
+use crate::punch::Timing;
 use crate::rng::Rng;
 use crate::tcp::Connections;
 use crate::timer::{Pacer, Reason, Time};
@@ -84,7 +85,8 @@ impl Core {
             found: MAX_FOUND,
         };
         let policy = config.nomination.clone();
-        let mut checks = Checks::new(config.role, rng.number(), config.pacing, limits, policy);
+        let tie_breaker = config.tie_breaker.unwrap_or_else(|| rng.number());
+        let mut checks = Checks::new(config.role, tie_breaker, config.pacing, limits, policy);
         if config.lite {
             checks.set_lite();
         }
@@ -117,8 +119,19 @@ impl Core {
         core
     }
 
-    pub(super) fn do_add_stream(&mut self, components: u16) -> Result<StreamId, CommandError> {
+    pub(super) fn do_add_stream(
+        &mut self,
+        components: u16,
+        credentials: Option<Credentials>,
+    ) -> Result<StreamId, CommandError> {
         self.must_be_open()?;
+        if let Some(credentials) = &credentials {
+            credentials.check()?;
+            let mut sessions = self.streams.iter().flat_map(Stream::sessions);
+            if sessions.any(|session| session.local.ufrag == credentials.ufrag) {
+                return Err(CommandError::FragmentTaken);
+            }
+        }
         if !matches!(components, 1..=256) {
             return Err(CommandError::Components(components));
         }
@@ -128,7 +141,10 @@ impl Core {
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
         let list = self.checks.add_stream(components);
-        let session = self.new_session(list);
+        let session = match credentials {
+            Some(credentials) => Session::with(list, &self.config, credentials),
+            None => self.new_session(list),
+        };
         self.streams.reserve_exact(1);
         self.streams.push(Stream::new(id, components, session));
         if self.has_begun {
@@ -225,6 +241,7 @@ impl Core {
         self.checks.close();
         for stream in &mut self.streams {
             stream.current.gathering.close();
+            stream.current.timing = Timing::None;
             stream.free_at = None;
         }
         self.gather_pace = GatherPace::default();
@@ -286,7 +303,8 @@ impl Core {
         let gather = self.next_gathering().map(|t| (t, Reason::Gather));
         let free = self.next_free().map(|t| (t, Reason::Free));
         let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
-        let connect = self.tcp.poll_timeout().map(|t| (t, Reason::Connect));
+        let connect = self.tcp.poll_timeout().into_iter().chain(self.next_timing()).min();
+        let connect = connect.map(|t| (t, Reason::Connect));
         [self.checks.poll_timeout(), gather, keepalive, free, connect].into_iter().flatten().min()
     }
 
@@ -329,6 +347,7 @@ impl Core {
         self.free(now);
         self.report(now);
         self.advance_tcp(now);
+        self.advance_timing(now);
     }
 
     pub(super) fn drop_now(

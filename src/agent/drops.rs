@@ -28,6 +28,9 @@ pub enum DropReason {
     UnknownTransaction,
     /// A response of a server that came too late.
     LateServerResponse,
+    /// A request with a tie-breaker of our own: one that we sent and somebody
+    /// sent back, or that we sent to ourselves.
+    OwnRequest,
     /// A check before the peer's parameters, beyond those that are kept.
     TooManyEarly,
     /// A check that would have made a new candidate or pair beyond the limits.
@@ -63,6 +66,7 @@ impl DropReason {
         DropReason::Integrity,
         DropReason::UnknownTransaction,
         DropReason::LateServerResponse,
+        DropReason::OwnRequest,
         DropReason::TooManyEarly,
         DropReason::Limit,
         DropReason::Candidate,
@@ -86,6 +90,7 @@ impl fmt::Display for DropReason {
             DropReason::Integrity => "integrity",
             DropReason::UnknownTransaction => "unknown-transaction",
             DropReason::LateServerResponse => "late-server-response",
+            DropReason::OwnRequest => "own-request",
             DropReason::TooManyEarly => "too-many-early",
             DropReason::Limit => "limit",
             DropReason::Candidate => "candidate",

@@ -80,6 +80,9 @@ pub enum StateReason {
     RestartFailed,
     /// The network moved: there is no path until the peer has answered.
     NetworkMoved,
+    /// The TCP connection of a selected pair ended: there is no path until
+    /// another is open and the peer has answered on it.
+    ConnectionLost,
     /// The caller closed the agent.
     Closed,
 }
@@ -100,6 +103,7 @@ impl fmt::Display for StateReason {
             StateReason::Restarted => "restarted",
             StateReason::RestartFailed => "restart-failed",
             StateReason::NetworkMoved => "network-moved",
+            StateReason::ConnectionLost => "connection-lost",
             StateReason::Closed => "closed",
         })
     }
@@ -138,6 +142,15 @@ pub enum Event {
         /// The peer's username fragment that they answer; `None` where the
         /// restart is ours. See [`super::RemoteParameters::answers`].
         answers: Option<Box<str>>,
+    },
+    /// A message of the agreement on T0, to be carried to the peer at once and
+    /// given to its [`super::Core::handle_sync`]. A peer that does not know of
+    /// it may be left without.
+    Sync {
+        /// The stream.
+        stream: StreamId,
+        /// The message, opaque to whoever carries it; at most 128 bytes.
+        message: Box<str>,
     },
     /// A server gave no candidate for one of our addresses.
     CandidateError {

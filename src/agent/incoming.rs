@@ -73,6 +73,9 @@ impl Core {
         if self.judge(arrival.from, Protocol::Udp, arrival.now).is_err() {
             return Err(DropReason::Address);
         }
+        if self.is_own(message) {
+            return Err(DropReason::OwnRequest);
+        }
         if message.has_unknown_required() {
             self.refuse_unknown(message, arrival);
             return Ok(());
@@ -141,6 +144,15 @@ impl Core {
             Integrity::Valid => Ok(Arrival { base, list, local, from, algorithm, now }),
             Integrity::Missing | Integrity::Wrong => Err(DropReason::Integrity),
         }
+    }
+
+    /// Whether it is a request of ours. Where both sides have the same
+    /// credentials, one that comes back is authentic, and an answer to it would
+    /// connect us to ourselves. Two agents draw the same tie-breaker once in
+    /// 2⁶⁴ times.
+    fn is_own(&self, message: &Message<'_>) -> bool {
+        let said = [message.ice_controlling(), message.ice_controlled()];
+        said.into_iter().flatten().any(|said| self.checks.has_had_tie_breaker(said))
     }
 
     /// RFC 8445 §7.3.1.1. False where the peer has to switch.
@@ -240,7 +252,10 @@ impl Core {
         // RFC 8489 §9.1.4.
         let is_alike = message.integrity_algorithm() == Some(Algorithm::Sha1);
         if !is_alike || message.verify(key) != Integrity::Valid {
-            self.checks.unauthentic(&id);
+            match self.is_tcp(base) {
+                true => self.checks.violated(&id, now),
+                false => self.checks.unauthentic(&id),
+            }
             return Err(DropReason::Integrity);
         }
         self.heard(base, from, now);

@@ -121,8 +121,9 @@ pub enum Input<'a> {
         kind: Option<std::io::ErrorKind>,
     },
     /// On a connection whose peer has not passed a check, something else than
-    /// STUN arrived, or a frame too long for a check. Said once a connection;
-    /// what came is not kept.
+    /// STUN arrived, or a frame too long for a check; an empty frame is
+    /// neither. Said once a connection; what came is not kept, and after a frame
+    /// that is too long nothing more is read.
     NotStun {
         /// The base.
         base: BaseId,

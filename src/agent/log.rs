@@ -12,7 +12,7 @@ use crate::agent::record::{Given, Numbers, RecordedTransaction, SentMessage};
 use crate::agent::record::{maybe_millis, millis_of_time};
 use crate::agent::tcp::ConnectionChange;
 use crate::agent::{
-    BaseId, DropReason, Event, RemoteParameters, SocketOp, State, StateReason, StreamId,
+    BaseId, Credentials, DropReason, Event, SocketOp, State, StateReason, StreamId,
 };
 use crate::candidate::{AddressRefusal, Candidate, ComponentId, Kind};
 use crate::check::{FailReason, PairId, Role, StartKind};
@@ -21,7 +21,7 @@ use crate::timer::Time;
 /// Records that are kept until they are read. What does not fit is counted.
 const MAX_RECORDS: usize = 8192;
 
-/// Passwords of peers that are told apart; more than restarts will bring.
+/// Passwords that are told apart; more than restarts will bring.
 const MAX_PASSWORDS: usize = 1024;
 
 /// One thing that happened.
@@ -325,7 +325,7 @@ struct Kept {
     /// Where the input stands that is worked on.
     open: Option<usize>,
     numbers: Numbers,
-    /// The passwords of peers, in the order of their numbers.
+    /// The passwords that were given, in the order of their numbers.
     passwords: Vec<Box<str>>,
 }
 
@@ -395,10 +395,11 @@ impl Log {
         self.0.as_mut().map(|kept| look(&mut kept.numbers))
     }
 
-    /// The number of a peer's password; `None` where it is not one.
+    /// The number of a password that was given; `None` where it is not one.
     pub(super) fn number_password(&mut self, pwd: &str) -> Option<u32> {
         let passwords = &mut self.0.as_mut()?.passwords;
-        RemoteParameters::new("ufrag", pwd).check().ok()?;
+        let credentials = Credentials { ufrag: "ufrag".into(), pwd: pwd.into() };
+        credentials.check().ok()?;
         let known = passwords.iter().position(|known| **known == *pwd);
         let at = known.unwrap_or(passwords.len());
         if known.is_none() && passwords.len() < MAX_PASSWORDS {

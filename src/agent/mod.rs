@@ -159,6 +159,7 @@ mod keepalive;
 mod log;
 #[cfg(feature = "serde")]
 mod logfile;
+pub mod meet;
 mod names;
 mod network;
 mod outgoing;
@@ -175,9 +176,10 @@ mod state;
 mod stats;
 mod stream;
 mod tcp;
+mod timing;
 
 pub use crate::candidate::LocalAddress;
-pub use config::{Config, Credentials, RemoteParameters, StunServer, Transports};
+pub use config::{Config, Credentials, RemoteParameters, StunServer, Synchronisation, Transports};
 pub use core::Core;
 pub use drops::{DropCounts, DropReason};
 pub use error::CommandError;

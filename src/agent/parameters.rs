@@ -42,7 +42,7 @@ impl Core {
         now: Time,
     ) -> Result<(), CommandError> {
         self.must_be_open()?;
-        parameters.check()?;
+        parameters.credentials.check()?;
         let entry = self.stream_mut(stream)?;
         if entry.sessions().any(|session| session.is_of(&parameters.credentials)) {
             return Ok(());
@@ -109,6 +109,7 @@ impl Core {
         self.checks.start_patience(now + PATIENCE);
         self.checks.decide_by(list, now + DECISION);
         self.checks.start(list);
+        self.begin_timing(list, now);
         for check in early {
             let base = BaseId(self.checks.local(list, check.local).base);
             if self.open_base(base).is_none() {

@@ -221,6 +221,11 @@ impl Replay {
         ReplayError::Difference(Box::new(Difference { number, at, recorded, replayed }))
     }
 
+    fn count_components(&mut self, more: u16) -> Result<(), ReplayError> {
+        self.components += usize::from(more);
+        at_most("components", self.components, MAX_COMPONENTS)
+    }
+
     /// Gives an input to the core.
     fn apply(&mut self, given: &Given, at: Time) -> Result<(), ReplayError> {
         self.inputs += 1;
@@ -230,9 +235,13 @@ impl Replay {
         match &given.what {
             RecordedInput::Create(_) => return Err(ReplayError::SecondCreation),
             RecordedInput::AddStream { components } => {
-                self.components += usize::from(*components);
-                at_most("components", self.components, MAX_COMPONENTS)?;
+                self.count_components(*components)?;
                 let _ = self.core.add_stream(*components);
+            }
+            RecordedInput::AddStreamWith { components, ufrag, password } => {
+                self.count_components(*components)?;
+                let credentials = Credentials { ufrag: ufrag.clone(), pwd: stand_in(*password) };
+                let _ = self.core.add_stream_with(*components, credentials);
             }
             RecordedInput::RemoveStream { stream } => {
                 let _ = self.core.remove_stream(*stream, at);
@@ -270,6 +279,9 @@ impl Replay {
             }
             RecordedInput::EndOfRemoteCandidates { stream } => {
                 let _ = self.core.end_of_remote_candidates(*stream, at);
+            }
+            RecordedInput::Sync { stream, message } => {
+                let _ = self.core.handle_sync(*stream, message, at);
             }
             RecordedInput::Close => self.core.close(at),
             RecordedInput::Timeout => self.core.handle_timeout(at),
@@ -331,6 +343,7 @@ impl Replay {
             }
             RecordedInput::Create(_)
             | RecordedInput::AddStream { .. }
+            | RecordedInput::AddStreamWith { .. }
             | RecordedInput::RemoveStream { .. }
             | RecordedInput::Restart { .. }
             | RecordedInput::RevokeConsent { .. }
@@ -338,6 +351,7 @@ impl Replay {
             | RecordedInput::RemoteParameters { .. }
             | RecordedInput::RemoteCandidate { .. }
             | RecordedInput::EndOfRemoteCandidates { .. }
+            | RecordedInput::Sync { .. }
             | RecordedInput::Close
             | RecordedInput::Timeout => return Ok(()),
         };

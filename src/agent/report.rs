@@ -57,6 +57,13 @@ impl Core {
         pairs.map(|(id, pair)| self.pair_report(id, pair))
     }
 
+    /// The best valid pair of a component, which data goes over; `None` while
+    /// there is none.
+    pub fn best_pair(&self, stream: StreamId, component: ComponentId) -> Option<PairId> {
+        let list = self.stream(stream)?.current.list;
+        self.checks.components(list).iter().find(|c| c.id == component)?.send
+    }
+
     fn pair_report(&self, id: PairId, pair: &Pair) -> PairReport {
         let component = self.checks.components(pair.stream).iter().find(|c| c.id == pair.component);
         PairReport {
@@ -127,6 +134,7 @@ impl Core {
                     self.update_paths(stream, now);
                 }
             }
+            Notice::RoleSwitched(_) => self.switch_timing(now),
             Notice::List { stream: list, state: ListState::Completed } => self.concluded(list, now),
             _ => {}
         }

@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 
 use crate::agent::gathering::Gathering;
-use crate::agent::{BaseId, CommandError, Config, Credentials, RemoteParameters, StreamId};
+use crate::agent::{BaseId, CommandError, Config, Credentials, StreamId};
 use crate::check::LocalId;
+use crate::punch::Timing;
 use crate::rng::Rng;
 use crate::stun::IntegrityKey;
 use crate::timer::Time;
@@ -58,6 +59,8 @@ pub(super) struct Session {
     pub(super) early: Vec<EarlyCheck>,
     pub(super) remote_done: bool,
     pub(super) gathering: Gathering,
+    /// When attempts at a simultaneous open begin.
+    pub(super) timing: Timing,
 }
 
 /// What is known of the peer.
@@ -121,6 +124,11 @@ impl Session {
                 break Credentials { ufrag, pwd };
             }
         };
+        Session::with(list, config, local)
+    }
+
+    /// A session on the check list `list`, with these credentials.
+    pub(super) fn with(list: u16, config: &Config, local: Credentials) -> Self {
         Session {
             list,
             local_key: IntegrityKey::short_term(&local.pwd),
@@ -129,6 +137,7 @@ impl Session {
             early: Vec::new(),
             remote_done: false,
             gathering: Gathering::new(config),
+            timing: Timing::None,
         }
     }
 
@@ -144,11 +153,11 @@ impl Session {
     }
 }
 
-impl RemoteParameters {
-    /// Holds the credentials to the grammar of RFC 8839 §5.4.
+impl Credentials {
+    /// Holds them to the grammar of RFC 8839 §5.4.
     pub(super) fn check(&self) -> Result<(), CommandError> {
         let is_ice = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b));
-        let Credentials { ufrag, pwd } = &self.credentials;
+        let Credentials { ufrag, pwd } = self;
         if !(4..=256).contains(&ufrag.len()) || !is_ice(ufrag) {
             return Err(CommandError::Credentials { field: "ufrag", rule: "4 to 256 ice-chars" });
         }

@@ -131,8 +131,8 @@ impl Core {
             Input::ConnectFailed { base, to, kind } => {
                 let (key, error) = (Key::new(base.0, to), net::error_with_word(kind));
                 self.note_connection(key, ConnectionChange::Refused { error }, now);
-                let rng = &mut self.rng;
-                self.tcp.connect_failed(key, error, now, rng);
+                self.tcp.connect_failed(key, error, now, &mut self.rng);
+                self.refused_at(base, key.remote, now);
             }
             Input::Accepted { base, from } => self.accepted(base, from, now),
             Input::Inspected { base, to, handshake } => {

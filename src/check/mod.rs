@@ -32,8 +32,9 @@ mod tally;
 mod tests;
 
 pub use candidates::{Local, LocalId, Path, Remote, RemoteId};
+pub use consent::Suspension;
 pub use list::{Component, ListState};
-pub use nominate::{Best, Decision, Fast, NominationPolicy, PairView};
+pub use nominate::{Best, ByHand, Decision, Fast, NominationPolicy, PairView};
 pub use notice::{Notice, Start, StartKind};
 pub use pair::{FailReason, Pair, PairId, PairState, pair_priority};
 pub use renominate::NotNominated;

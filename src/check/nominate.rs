@@ -80,8 +80,9 @@ pub trait NominationPolicy: Any + fmt::Debug + Send + Sync {
 
 /// Nominate as soon as nothing better is likely to come: a direct datagram
 /// pair once every higher pair has waited one round trip of this one; a
-/// stream once all direct pairs were sent twice or a second has passed; an
-/// indirect one likewise, after two seconds.
+/// stream once all direct pairs of datagrams were sent twice and those of
+/// streams, which open first, have waited two round trips, or a second has
+/// passed; an indirect one likewise, after two seconds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Fast {
@@ -111,11 +112,22 @@ impl NominationPolicy for Fast {
         }
         let patience =
             if valid.path.indirect { self.indirect_patience } else { self.stream_patience };
-        let mut hopeful = better.filter(|p| !p.path.indirect && p.sent < 2);
-        if hopeful.next().is_none() || now >= since + patience {
-            Decision::Nominate
-        } else {
-            Decision::Wait(Some(since + patience))
+        let end = since + patience;
+        if now >= end {
+            return Decision::Nominate;
+        }
+        let direct = better.filter(|pair| !pair.path.indirect);
+        let (streams, mut datagrams): (Vec<_>, Vec<_>) =
+            direct.partition(|pair| pair.path.reliable);
+        datagrams.retain(|pair| pair.sent < 2);
+        if !datagrams.is_empty() {
+            return Decision::Wait(Some(end));
+        }
+        // They are sent once, and opened before.
+        let rtt = valid.rtt.unwrap_or_default() * 2;
+        match after_one_round_trip(now, rtt, streams.into_iter()) {
+            Decision::Wait(until) => Decision::Wait(Some(until.map_or(end, |at| at.min(end)))),
+            Decision::Nominate => Decision::Nominate,
         }
     }
 }
@@ -169,6 +181,33 @@ impl NominationPolicy for Best {
         } else {
             Decision::Wait(Some(until))
         }
+    }
+}
+
+/// Nominate nothing: the application does it, with [`Checks::nominate`]. Data
+/// may go over the best valid pair meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByHand;
+
+impl NominationPolicy for ByHand {
+    fn decide(
+        &self,
+        _now: Time,
+        _since: Time,
+        _valid: &PairView,
+        _open: &mut dyn Iterator<Item = PairView>,
+    ) -> Decision {
+        Decision::Wait(None)
+    }
+
+    fn renominate(
+        &self,
+        _now: Time,
+        _since: Time,
+        _selected: &PairView,
+        _standby: &[PairView],
+    ) -> Option<usize> {
+        None
     }
 }
 

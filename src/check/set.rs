@@ -32,6 +32,8 @@ pub struct Limits {
 pub struct Checks {
     pub(super) role: Role,
     pub(super) tie_breaker: u64,
+    /// The one before it; what we sent with it may still be on its way.
+    pub(super) former_tie_breaker: Option<u64>,
     /// The number of our last nomination.
     pub(super) nominations: u32,
     /// This agent sends no checks.
@@ -79,6 +81,7 @@ impl Checks {
         Checks {
             role,
             tie_breaker,
+            former_tie_breaker: None,
             nominations: 0,
             lite: false,
             ta,
@@ -127,6 +130,11 @@ impl Checks {
     /// The number that decides role conflicts (RFC 8445 §7.3.1.1).
     pub fn tie_breaker(&self) -> u64 {
         self.tie_breaker
+    }
+
+    /// Whether it is our tie-breaker, or the one before it.
+    pub fn has_had_tie_breaker(&self, tie_breaker: u64) -> bool {
+        [Some(self.tie_breaker), self.former_tie_breaker].contains(&Some(tie_breaker))
     }
 
     /// Ta, as negotiated.

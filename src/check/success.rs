@@ -98,9 +98,18 @@ impl Checks {
         }
     }
 
+    /// The same over a path that loses nothing: no other answer will come, so
+    /// the transaction ends at once (RFC 8489 §9.1.4).
+    pub fn violated(&mut self, id: &TransactionId, now: Time) {
+        self.unauthentic(id);
+        if let Some(flight) = self.flights.take(id) {
+            self.fail(flight.pair, FailReason::WrongIntegrity, now);
+        }
+    }
+
     /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.
     pub fn set_tie_breaker(&mut self, tie_breaker: u64) {
-        self.tie_breaker = tie_breaker;
+        self.former_tie_breaker = Some(std::mem::replace(&mut self.tie_breaker, tie_breaker));
     }
 
     /// The system reported an error for datagrams from `base` to `to`. It is

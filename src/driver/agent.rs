@@ -2,12 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::config::AgentConfig;
 use super::connection::Connection;
 use super::drive::Shared;
 use super::error::AgentError;
 use super::stats::Stats;
-use crate::agent::{Credentials, Event, LogRecord, RemoteParameters, Sockets, State, StreamId};
+use crate::agent::{
+    Credentials, Event, LogRecord, RemoteParameters, Sockets, State, StateReason, StreamId,
+};
 use crate::candidate::{Candidate, ComponentId};
 use crate::check::{PairId, Role};
 
@@ -88,12 +92,12 @@ impl Agent {
     ///
     /// [`AgentError::NoRuntime`] outside of a tokio runtime,
     /// [`AgentError::NoRandomness`], and [`AgentError::Command`] for a number
-    /// of components out of 1 to 256.
+    /// of components out of 1 to 256 or credentials out of the grammar.
     pub fn new(config: AgentConfig) -> Result<Self, AgentError> {
-        let components = config.components;
+        let (components, credentials) = (config.components, config.credentials.clone());
         let shared = Shared::start(config)?;
         let handle = Arc::new(Handle { shared });
-        let first = handle.shared.add_stream(components)?;
+        let first = handle.shared.add_stream(components, credentials)?;
         Ok(Agent { handle, first })
     }
 
@@ -110,7 +114,7 @@ impl Agent {
     /// [`AgentError::Command`]: a number of components out of 1 to 256, or too
     /// many streams.
     pub fn add_stream(&self, components: u16) -> Result<Stream, AgentError> {
-        let id = self.handle.shared.add_stream(components)?;
+        let id = self.handle.shared.add_stream(components, None)?;
         Ok(Stream { handle: self.handle.clone(), id })
     }
 
@@ -223,6 +227,21 @@ impl Agent {
         self.handle.shared.nominate(pair)
     }
 
+    /// The best valid pair of a component of the first stream, if there is one.
+    pub fn best_pair(&self, component: ComponentId) -> Option<PairId> {
+        self.handle.shared.with_core(|core| core.best_pair(self.first, component))
+    }
+
+    /// Whether there is any local candidate.
+    pub(super) fn has_candidates(&self) -> bool {
+        !self.stats().local_candidates.is_empty()
+    }
+
+    /// Tells when the state changes; it does not keep the agent.
+    pub(super) fn watch_state(&self) -> watch::Receiver<(State, StateReason)> {
+        self.handle.shared.watch_state()
+    }
+
     /// Ta: what we offer, or the larger of both sides' once theirs is known.
     pub fn pacing(&self) -> Duration {
         self.handle.shared.with_core(|core| core.pacing())
@@ -286,6 +305,15 @@ impl Agent {
     /// Those of [`Stream::end_of_remote_candidates`].
     pub fn end_of_remote_candidates(&self) -> Result<(), AgentError> {
         self.handle.shared.end_of_remote_candidates(self.first)
+    }
+
+    /// [`Stream::handle_sync`] of the first stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::handle_sync`].
+    pub fn handle_sync(&self, message: &str) -> Result<(), AgentError> {
+        self.handle.shared.handle_sync(self.first, message)
     }
 
     /// [`Stream::connection`] of the first stream.
@@ -356,6 +384,15 @@ impl Stream {
     /// [`AgentError::Command`]: the agent is closed.
     pub fn end_of_remote_candidates(&self) -> Result<(), AgentError> {
         self.handle.shared.end_of_remote_candidates(self.id)
+    }
+
+    /// A message of the peer's [`Event::Sync`].
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: it is no such message, or the agent is closed.
+    pub fn handle_sync(&self, message: &str) -> Result<(), AgentError> {
+        self.handle.shared.handle_sync(self.id, message)
     }
 
     /// The connection of a component, if the stream has it. It can be had at

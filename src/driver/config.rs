@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::socket::Socket;
 use super::traffic_class::TrafficClass;
 use super::transport::BindOptions;
-use crate::agent::Config;
+use crate::agent::{Config, Credentials};
 use crate::check::Role;
 use crate::rng::Seed;
 use crate::timer::Pacer;
@@ -21,6 +21,9 @@ pub struct AgentConfig {
     pub ice: Config,
     /// The number of components of the first stream, 1 to 256. Default 1.
     pub components: u16,
+    /// Credentials of the first stream that the peer knows beforehand, and
+    /// nobody else; `None` makes some. Default `None`.
+    pub credentials: Option<Credentials>,
     /// Use only these addresses of the machine; all if empty. One that the
     /// machine does not have is reported and skipped.
     pub bind: Vec<IpAddr>,
@@ -33,7 +36,7 @@ pub struct AgentConfig {
     /// than the default it costs the offloading of batches. Default 0.
     pub traffic_class: TrafficClass,
     /// Use these sockets and bind none. Agents that are given the same socket
-    /// share its port.
+    /// share its port. They carry UDP: there are no TCP candidates then.
     pub sockets: Vec<SharedSocket>,
     /// Follow the addresses of this machine while the agent lives, and notice
     /// when it slept. One thread a process does it for all agents; it sleeps
@@ -64,6 +67,7 @@ impl From<Config> for AgentConfig {
         AgentConfig {
             ice,
             components: 1,
+            credentials: None,
             bind: Vec::new(),
             interfaces: Vec::new(),
             ports: None,

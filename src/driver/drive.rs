@@ -29,10 +29,10 @@ use super::router::{Control, MemberId};
 use super::socket::Socket;
 use super::timer::Timer;
 use super::traffic::Ledger;
-use super::transport::BindOptions;
+use super::transport::{BindOptions, opens_from_both_ends};
 use crate::agent::{
     BaseId, CommandError, Config, Core, Credentials, Event, Input, LocalAddress, RemoteParameters,
-    SocketOp, State, StateReason, StreamId, StunServer,
+    SocketOp, State, StateReason, StreamId, StunServer, Transports,
 };
 use crate::candidate::{Candidate, ComponentId};
 use crate::net::Family;
@@ -97,9 +97,15 @@ impl Shared {
             Some(seed) => seed,
             None => random_seed()?,
         };
-        let servers = config.ice.stun_servers.clone();
+        let mut ice = config.ice;
+        ice.simultaneous_open &= opens_from_both_ends();
+        if !config.sockets.is_empty() {
+            // They carry UDP.
+            ice.transports = Transports { udp: ice.transports.udp, ..Transports::NONE };
+        }
+        let servers = ice.stun_servers.clone();
         let pacer = config.pacer.unwrap_or_else(clock::pacer);
-        let machine = Machine::new(config.ice, &seed, pacer, &servers);
+        let machine = Machine::new(ice, &seed, pacer, &servers);
         let sockets: Vec<SharedSocket> = config.sockets;
         let ips = sockets.iter().map(|socket| socket.local_address().ip());
         let ips = if sockets.is_empty() { config.bind } else { ips.collect() };
@@ -123,9 +129,16 @@ impl Shared {
         Ok(shared)
     }
 
-    pub(super) fn add_stream(&self, components: u16) -> Result<StreamId, AgentError> {
+    pub(super) fn add_stream(
+        &self,
+        components: u16,
+        credentials: Option<Credentials>,
+    ) -> Result<StreamId, AgentError> {
         let machine = &mut *self.machine.lock();
-        let stream = machine.core.add_stream(components)?;
+        let stream = match credentials {
+            Some(credentials) => machine.core.add_stream_with(components, credentials),
+            None => machine.core.add_stream(components),
+        }?;
         for component in (1..=components).filter_map(ComponentId::new) {
             let entry = Arc::new(Component::new(self.receive_queue));
             machine.components.insert((stream, component), entry);
@@ -169,6 +182,14 @@ impl Shared {
 
     pub(super) fn end_of_remote_candidates(&self, stream: StreamId) -> Result<(), AgentError> {
         self.command(|machine| Ok(machine.core.end_of_remote_candidates(stream, clock::now())?))
+    }
+
+    pub(super) fn watch_state(&self) -> watch::Receiver<(State, StateReason)> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn handle_sync(&self, stream: StreamId, message: &str) -> Result<(), AgentError> {
+        self.command(|machine| Ok(machine.core.handle_sync(stream, message, clock::now())?))
     }
 
     /// Waits for one of the states.

@@ -21,6 +21,10 @@ pub enum AgentError {
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers")]
     NoRandomness,
+    /// Of the ports of a rendezvous none can be bound, or its settings leave
+    /// no transport.
+    #[error("no port of the rendezvous can be bound")]
+    NoPort,
     /// The agent failed: no pair worked, or consent expired.
     #[error("the connection failed: {0:?}")]
     Failed(StateReason),

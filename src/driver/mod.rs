@@ -33,6 +33,7 @@ mod interfaces;
 mod link;
 #[cfg(feature = "mdns")]
 mod mdns;
+mod meet;
 mod names;
 mod receive;
 mod resolve;
@@ -52,6 +53,7 @@ pub use config::{AgentConfig, SharedSocket};
 pub use connection::Connection;
 pub use error::AgentError;
 pub use interfaces::local_addresses;
+pub use meet::meet;
 pub use receive::ReceiveBatch;
 pub use stats::Stats;
 pub use traffic::TrafficStats;

@@ -73,7 +73,9 @@ struct Proposal {
 /// The two starts are as far apart as half the difference between the delays
 /// there and back in the best sample, plus at most 1 µs.
 ///
-/// A peer that never answers is sent 5 messages in all. Messages may be lost,
+/// A peer that never answers is sent 5 messages in all, or one by an agent
+/// that follows: it says that it has begun, so that the other asks again if
+/// it did so too early. Messages may be lost,
 /// doubled or reordered, or be hostile: the worst is that nothing is agreed,
 /// or a time at which nobody else starts.
 #[derive(Clone, Debug)]
@@ -99,6 +101,8 @@ pub struct Sync {
     agreed: Option<u32>,
     schedule: Option<Schedule>,
     answers: u32,
+    /// The peer, which follows, has begun; or we follow and have said so.
+    greeted: bool,
     out: VecDeque<SyncMessage>,
 }
 
@@ -122,6 +126,7 @@ impl Sync {
             agreed: None,
             schedule: None,
             answers: 0,
+            greeted: false,
             out: VecDeque::new(),
         }
     }
@@ -131,6 +136,10 @@ impl Sync {
         if self.state == SyncState::Idle {
             self.state = SyncState::Following;
             self.take_sides(now);
+            // The peer may have begun long ago: what it asked then is old.
+            if self.state == SyncState::Following && !std::mem::replace(&mut self.greeted, true) {
+                self.greet(now);
+            }
         }
     }
 
@@ -211,7 +220,10 @@ impl Sync {
         }
         let id = message.id;
         match message.body {
-            SyncBody::Ask { t1 } => self.asked_for_time(id, t1, now),
+            SyncBody::Ask { t1 } => {
+                self.asked_for_time(id, t1, now);
+                self.meet(now);
+            }
             SyncBody::Answer { t1, t2, t3 } => self.answered(id, [t1, t2, t3], now),
             SyncBody::Start { t0, every, round } => {
                 self.proposed(id, t0, Duration::from_micros(every), round, now);
@@ -234,6 +246,23 @@ impl Sync {
                 self.state = SyncState::Following;
             }
             _ => {}
+        }
+    }
+
+    /// Says by a question that this agent has begun.
+    fn greet(&mut self, now: Time) {
+        if let Some(t1) = self.micros(now) {
+            let id = self.take_id();
+            self.send(id, SyncBody::Ask { t1 });
+        }
+    }
+
+    /// The peer, which follows, has begun: only now its answers are quick.
+    fn meet(&mut self, now: Time) {
+        let begun = !matches!(self.state, SyncState::Idle | SyncState::Following);
+        if self.leads() && begun && !std::mem::replace(&mut self.greeted, true) {
+            self.exchanges = self.exchanges.saturating_sub(1);
+            self.begin(now);
         }
     }
 

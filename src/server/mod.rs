@@ -1,9 +1,10 @@
-//! An embedded STUN server: Binding over UDP (RFC 8489 §12), without
+//! An embedded STUN server: Binding over UDP and TCP (RFC 8489 §12), without
 //! credentials. For demonstrations, tests and small installations.
 
 mod binding;
 mod classic;
 mod rate;
+mod stream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
-use crate::driver::transport::{self, BindOptions, Drained, UdpSocket};
+use crate::driver::transport::{self, BindOptions, Drained, TcpListener, UdpSocket};
 use rate::RateLimit;
 
 /// How long the server rests when a socket gives nothing but errors.
@@ -34,8 +35,8 @@ struct Counters {
 }
 
 impl StunServer {
-    /// Binds a socket to each address (port 0 leaves the port to the system)
-    /// and answers on it.
+    /// Binds a socket of UDP and a listener of TCP to each address (port 0
+    /// leaves the port, the same for both, to the system) and answers on them.
     ///
     /// # Errors
     ///
@@ -45,21 +46,14 @@ impl StunServer {
     ///
     /// Outside of a tokio runtime.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let mut sockets = Vec::new();
-        for address in addresses {
-            let scope = match address {
-                SocketAddr::V4(_) => 0,
-                SocketAddr::V6(v6) => v6.scope_id(),
-            };
-            let port = address.port();
-            let options =
-                BindOptions { ports: (port != 0).then_some(port..=port), ..BindOptions::default() };
-            sockets.push(transport::bind_udp(address.ip(), scope, &options)?);
-        }
-        let addresses = sockets.iter().map(UdpSocket::local).collect();
+        let sockets = addresses.iter().map(bind_both).collect::<io::Result<Vec<_>>>()?;
+        let addresses = sockets.iter().map(|(socket, _)| socket.local()).collect();
         let counters = Arc::new(Counters::default());
-        let serve = |socket| tokio::spawn(serve(socket, counters.clone())).abort_handle();
-        let tasks = sockets.into_iter().map(serve).collect();
+        let mut tasks = Vec::new();
+        for (socket, listener) in sockets {
+            tasks.push(tokio::spawn(serve(socket, counters.clone())).abort_handle());
+            tasks.push(tokio::spawn(stream::serve(listener, counters.clone())).abort_handle());
+        }
         Ok(StunServer { addresses, counters, tasks })
     }
 
@@ -76,6 +70,31 @@ impl StunServer {
     /// Datagrams that were dropped: no requests, or too many of them.
     pub fn dropped(&self) -> u64 {
         self.counters.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// How often another port is tried where the system gave one that TCP has in
+/// use already.
+const PORTS: usize = 16;
+
+/// UDP and TCP on one port.
+fn bind_both(address: &SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let scope = match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(v6) => v6.scope_id(),
+    };
+    let (ip, port) = (address.ip(), address.port());
+    let on = |port| BindOptions { ports: Some(port..=port), ..BindOptions::default() };
+    let mut tries = if port == 0 { PORTS } else { 1 };
+    loop {
+        let options = if port == 0 { BindOptions::default() } else { on(port) };
+        let socket = transport::bind_udp(ip, scope, &options)?;
+        let listener = transport::listen_tcp(ip, scope, &on(socket.local().port()));
+        tries -= 1;
+        match listener {
+            Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            listener => return Ok((socket, listener?)),
+        }
     }
 }
 
@@ -140,6 +159,29 @@ mod tests {
         drop(server);
         tokio::task::yield_now().await;
         tokio::net::UdpSocket::bind(address).await.unwrap();
+    }
+
+    /// Several on one connection, cut anywhere; what is no STUN ends it.
+    #[tokio::test]
+    async fn it_answers_over_tcp() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let server = StunServer::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = server.addresses()[0];
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut request = Vec::new();
+        stun::write_binding_request(TransactionId([5; 12]), &mut request);
+        for part in [&request[..7], &request[7..], &request[..]] {
+            client.write_all(part).await.unwrap();
+        }
+        let mut answers = [0; 64];
+        client.read_exact(&mut answers).await.unwrap();
+        for answer in answers.chunks(32) {
+            let response = Message::parse(answer).unwrap();
+            assert_eq!(response.xor_mapped_address(), client.local_addr().ok());
+        }
+        client.write_all(b"GET / HTTP/1.1").await.unwrap();
+        assert_eq!(client.read(&mut answers).await.unwrap_or(0), 0);
+        assert_eq!((server.answered(), server.dropped()), (2, 0));
     }
 
     #[tokio::test]

@@ -95,8 +95,9 @@ struct Entry {
     proven: bool,
     /// When it began to wait for a slot: who waits longest is next.
     queued: Time,
-    /// It gave its slot up, and takes it from nobody before.
-    patient_until: Time,
+    /// From when on it may take a slot from a silent attempt: who has just given
+    /// one up has had its time.
+    preempts: Time,
     history: History,
 }
 
@@ -171,7 +172,7 @@ impl Connections {
             fast_until: now + FAST,
             proven: false,
             queued: now,
-            patient_until: now,
+            preempts: now,
             history: History::default(),
         });
     }
@@ -180,10 +181,25 @@ impl Connections {
     pub fn sign(&mut self, now: Time) {
         for entry in &mut self.entries {
             entry.fast_until = now + FAST;
+            let soon = now + entry.times().adoption() / 4;
             if let Phase::Pausing { until } = &mut entry.phase {
-                let soon = now + Times::of(entry.rtt).adoption() / 4;
                 *until = (*until).min(soon);
             }
+        }
+    }
+
+    /// Both sides agreed to begin an attempt at this time. It takes the place
+    /// of one that would begin later, or less than half a round trip earlier:
+    /// any other is worth its while. Who goes second begins a little later, so
+    /// that the order is sure.
+    pub fn start_at(&mut self, key: Key, at: Time, goes_first: bool) {
+        let Some(entry) = self.find_mut(key) else { return };
+        let rtt = entry.times().rtt();
+        let at = if goes_first { at } else { at + rtt / 4 };
+        if let Phase::Pausing { until } = &mut entry.phase
+            && *until + rtt / 2 > at
+        {
+            *until = at;
         }
     }
 
@@ -228,7 +244,7 @@ impl Connections {
     /// The driver's answer to [`Op::Inspect`].
     pub fn inspected(&mut self, key: Key, handshake: Handshake, now: Time, rng: &mut Rng) {
         let Some(entry) = self.find_mut(key) else { return };
-        let times = Times::of(entry.rtt);
+        let times = entry.times();
         let Phase::Connecting { half_open, look, .. } = &mut entry.phase else { return };
         *look = now + LOOK;
         if handshake != Handshake::SynReceived {
@@ -259,7 +275,7 @@ impl Connections {
             fast_until: now + FAST,
             proven: false,
             queued: now,
-            patient_until: now,
+            preempts: now,
             history: History::default(),
         });
         self.outcomes.push_back(Outcome::Opened(key));
@@ -280,7 +296,7 @@ impl Connections {
         self.want(wanted, now);
         let Some(entry) = self.find_mut(wanted.key) else { return };
         if entry.phase == Phase::Queued {
-            let until = now + Times::of(entry.rtt).pause(true, rng);
+            let until = now + entry.times().pause(true, rng);
             entry.phase = Phase::Pausing { until };
         }
     }
@@ -375,6 +391,7 @@ impl Connections {
         }
     }
 
+    /// Who waits for a slot, and since when.
     fn waiting(&self) -> impl Iterator<Item = (Time, Key)> {
         let queued = self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
         queued.map(|entry| (entry.queued, entry.key))
@@ -389,13 +406,12 @@ impl Connections {
     }
 
     /// The silent attempt to the same address that gives its slot up to one
-    /// that waits, and when: the oldest. Who had to do so itself waits for as
-    /// long as it had its slot, or all would be begun again at once.
+    /// that waits, and when: the oldest.
     fn yields_to(&self, key: Key) -> Option<(Time, Key)> {
-        let patient = self.find(key)?.patient_until;
+        let preempts = self.find(key)?.preempts;
         let silent = self.under_way(key.remote.ip());
         let (at, oldest) = silent.filter_map(|entry| Some((entry.yields()?, entry.key))).min()?;
-        Some((at.max(patient), oldest))
+        Some((at.max(preempts), oldest))
     }
 
     /// When somebody who waits may get a slot.
@@ -440,7 +456,7 @@ impl Connections {
     fn happened(&mut self, key: Key, event: Event, now: Time, rng: &mut Rng) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
         let step = entry.phase.step(event);
-        let times = Times::of(entry.rtt);
+        let times = entry.times();
         if entry.phase.has_socket()
             && matches!(event, Event::Stuck | Event::Preempted | Event::Deadline)
         {
@@ -458,7 +474,7 @@ impl Connections {
             Step::Queue => {
                 (entry.phase, entry.queued) = (Phase::Queued, now);
                 if event == Event::Preempted {
-                    entry.patient_until = now + times.slot();
+                    entry.preempts = now + times.slot();
                 }
             }
             Step::Pause | Step::PauseLong => {
@@ -513,6 +529,12 @@ impl Key {
 }
 
 impl Entry {
+    /// The times of its ladder, by the round trip that is known, or else by
+    /// what a refusal took: it came from the far end, or from nearer.
+    fn times(&self) -> Times {
+        Times::of(self.rtt.or(self.history.quickest))
+    }
+
     /// When something is due.
     fn deadline(&self) -> Option<Time> {
         match self.phase {
@@ -539,9 +561,7 @@ impl Entry {
     /// here.
     fn yields(&self) -> Option<Time> {
         match self.phase {
-            Phase::Connecting { since, half_open: None, .. } => {
-                Some(since + Times::of(self.rtt).slot())
-            }
+            Phase::Connecting { since, half_open: None, .. } => Some(since + self.times().slot()),
             _ => None,
         }
     }

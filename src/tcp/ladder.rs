@@ -16,13 +16,10 @@ pub(super) const FAST: Duration = Duration::from_secs(5);
 pub(super) const LIFETIME: Duration = Duration::from_millis(39_500);
 /// Taken for the round-trip time where none is known.
 const GUESS: Duration = Duration::from_millis(100);
-/// The shortest pause before a fresh socket.
+/// The longest pause in the fast phase where a quarter of a round trip is less.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// The pause once the fast phase is over.
 const SLOW_PAUSE: Duration = Duration::from_secs(1);
-/// Pauses vary by so many per cent: two sides that retry in step would miss
-/// each other for ever.
-const JITTER: u32 = 30;
 
 /// Where an attempt, or what came of it, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,10 +150,21 @@ impl Times {
         Times(rtt.unwrap_or(GUESS))
     }
 
-    /// How long to pause after a refusal.
+    pub(super) fn rtt(self) -> Duration {
+        self.0
+    }
+
+    /// How long to pause after a refusal. Between two NATs that refuse, two
+    /// attempts meet if they begin within half a round trip of each other, and
+    /// each lasts a whole one: only who pauses is missed. So pauses are short,
+    /// and vary by more than their mean, for two sides that retry in step would
+    /// miss each other again and again.
     pub(super) fn pause(self, fast: bool, rng: &mut Rng) -> Duration {
-        let pause = if fast { MIN_PAUSE.max(self.0 / 4).min(SLOW_PAUSE) } else { SLOW_PAUSE };
-        rng.between(pause * (100 - JITTER) / 100, pause * (100 + JITTER) / 100)
+        let quarter = (self.0 / 4).max(MIN_PAUSE).min(SLOW_PAUSE);
+        match fast {
+            true => rng.between(quarter / 16, quarter),
+            false => rng.between(SLOW_PAUSE * 7 / 10, SLOW_PAUSE * 13 / 10),
+        }
     }
 
     /// How long the listener may take to give out what exists.
@@ -228,10 +236,10 @@ mod tests {
     fn pauses_follow_the_round_trip_and_never_keep_step() {
         let mut rng = Rng::new(&Seed::from_number(1));
         for (rtt, fast, low, high) in [
-            (200, true, 35, 65),
-            (4, true, 7, 13),
+            (200, true, 3, 50),
+            (4, true, 0, 10),
             (200, false, 700, 1300),
-            (9_000, true, 700, 1300),
+            (9_000, true, 250, 1000),
         ] {
             let times = Times::of(Some(Duration::from_millis(rtt)));
             let pauses: Vec<_> = (0..200).map(|_| times.pause(fast, &mut rng)).collect();

@@ -68,7 +68,7 @@ fn the_logs_of_a_session_replay_and_hold_no_password() {
 }
 
 #[test]
-fn the_log_of_a_demo_replays_for_both_agents() {
+fn the_log_of_a_demo_replays_for_the_agents_of_every_run() {
     let path = path("demo-replay.jsonl");
     let output = ice_probe()
         .args(["demo", "--include-loopback", "--log", path.to_str().expect("the path is UTF-8")])
@@ -76,7 +76,7 @@ fn the_log_of_a_demo_replays_for_both_agents() {
         .expect("ice-probe starts");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let (_, file) = read(&path);
-    assert_eq!(file.agents().len(), 2);
+    assert_eq!(file.agents().len(), 6);
     for agent in file.agents() {
         let replayed = replay(file.of(agent).cloned()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(replayed.core.state(), State::Completed);

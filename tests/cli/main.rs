@@ -6,6 +6,7 @@ mod demo;
 mod help;
 mod log;
 mod probe;
+mod rendezvous;
 mod serve;
 mod stdio;
 mod usage;

@@ -27,6 +27,8 @@ fn mapped_address(server: SocketAddr) -> (SocketAddr, SocketAddr) {
 
 fn address(uri: &str) -> SocketAddr {
     let address = uri.strip_prefix("stun:").unwrap_or_else(|| panic!("{uri} is no STUN URI"));
+    // The same port serves both.
+    let address = address.strip_suffix("?transport=tcp").unwrap_or(address);
     address.parse().unwrap_or_else(|error| panic!("{uri}: {error}"))
 }
 

@@ -96,6 +96,54 @@ fn two_connect_exchange_data_and_close() {
     close([a, b]);
 }
 
+/// Over TCP alone, and over what opens connections from both sides alone.
+#[test]
+fn two_connect_over_tcp() {
+    for (transport, kinds) in [
+        ("tcp", &[" tcptype active", " tcptype passive", " tcptype so"][..]),
+        ("tcp-active,tcp-passive", &[" tcptype active", " tcptype passive"]),
+        ("tcp-so", &[" tcptype so"]),
+    ] {
+        let [mut a, b] = introduced(&["--transport", transport]);
+        for probe in [&a, &b] {
+            let lines = probe.until_state("completed");
+            let selected = lines.iter().find(|line| line["type"] == "selected");
+            let selected = selected.expect("a selected pair");
+            for end in ["local", "remote"] {
+                let line = selected[end].as_str().expect("a candidate line");
+                let is_wanted = kinds.iter().any(|kind| line.contains(kind));
+                assert!(is_wanted && line.contains(" TCP "), "{transport}: {line}");
+            }
+        }
+        for text in ["framed", "", &"x".repeat(32_768)] {
+            a.write(&json!({"type":"send","text":text}).to_string());
+            assert_eq!(b.next("received")["text"], text);
+        }
+        close([a, b]);
+    }
+}
+
+/// Host candidates of every transport by default: UDP first, and TCP in the
+/// order of RFC 6544 §4.2.
+#[test]
+fn candidates_of_tcp_stand_behind_those_of_udp() {
+    let (probe, _) = lonely(&[]);
+    let line = |_| probe.next("candidate")["candidate"].as_str().map(str::to_owned);
+    let lines: Vec<String> = (0..4).filter_map(line).collect();
+    let kinds = lines.iter().map(|line| line.rsplit(' ').next().unwrap_or_default());
+    let mut kinds: Vec<&str> = kinds.collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["active", "host", "passive", "so"]);
+    let priority = |kind: &str| {
+        let line = lines.iter().find(|line| line.ends_with(kind)).expect("a candidate");
+        line.split(' ').nth(3).and_then(|number| number.parse::<u32>().ok())
+    };
+    let order = ["typ host", "active", "passive", "so"].map(priority);
+    assert!(order.is_sorted_by(|one, other| one > other), "{lines:?}");
+    let active = lines.iter().find(|line| line.ends_with("active")).expect("a candidate");
+    assert!(active.contains(" 9 typ host"), "{active}");
+}
+
 #[test]
 fn components_have_their_own_data_and_selected_pair() {
     let [mut a, b] = introduced(&["--components", "2"]);

@@ -36,13 +36,25 @@ fn values_out_of_range() {
 }
 
 #[test]
+fn a_rendezvous_has_a_secret_a_peer_and_no_more() {
+    let given = ["--secret-file", "/nonexistent/secret", "--peer", "192.0.2.7"];
+    let with = |options: &[&'static str]| [&["stdio"], &given[..], options].concat();
+    wrong(&["stdio", "--secret-file", "f"], "--peer");
+    wrong(&["stdio", "--controlling", "--peer", "192.0.2.7"], "--secret-file");
+    wrong(&with(&["--controlling"]), "--controlling");
+    wrong(&with(&["--stun", "stun:192.0.2.1"]), "--stun");
+    wrong(&with(&["--ports", "5000-5001"]), "--ports");
+    wrong(&with(&[]), "/nonexistent/secret");
+    wrong(&[&["demo"], &given[..]].concat(), "--secret-file");
+}
+
+#[test]
 fn what_is_still_to_come() {
     for options in [
         &["--turn", "turn:192.0.2.1", "--user", "u", "--pass", "-secret-"][..],
         &["--turn", "turns:192.0.2.1?transport=tcp", "--user", "u", "--pass-file", "f"],
         &["--ca", "roots.pem"],
         &["--proxy", "http://192.0.2.1:3128"],
-        &["--secret-file", "f"],
         &["--candidates", "relay"],
         &["--stun", "stuns:192.0.2.1"],
     ] {

@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) components: Option<u16>,
     /// Gather on 127.0.0.1 alone.
     pub(crate) loopback: bool,
+    /// floe's candidate transports, if not UDP alone.
+    pub(crate) transport: Option<&'static str>,
     /// libnice offers TCP candidates too.
     pub(crate) tcp: bool,
     /// How candidates are exchanged.
@@ -194,6 +196,9 @@ impl Implementation {
         if let Some(server) = &options.stun {
             let scheme = if self == Self::Floe { "stun:" } else { "" };
             command.args(["--stun", &format!("{scheme}{server}")]);
+            if options.transport.is_some() {
+                command.args(["--stun", &format!("stun:{server}?transport=tcp")]);
+            }
         }
         command
     }
@@ -214,7 +219,7 @@ impl Implementation {
 }
 
 fn floe(command: &mut Command, options: &Options) {
-    command.arg("stdio");
+    command.args(["stdio", "--transport", options.transport.unwrap_or("udp")]);
     if options.loopback {
         command.args(["--include-loopback", "--bind", "127.0.0.1"]);
     }

@@ -50,14 +50,22 @@ impl Contestant for Agents {
         let heard = |sides: &[Side; 2]| sides.iter().all(|side| !side.received.is_empty());
         let heard = run(&mut session, late + LIMIT, heard).then(|| late.elapsed())?;
         let connected = session.sides.iter().filter_map(Side::connected_at).max();
-        let open = connected.map_or(heard, |at| at.saturating_duration_since(late));
+        let usable = connected.map_or(heard, |at| at.saturating_duration_since(late));
+        // Of TCP, as of the plain program: both ends are established.
+        let open = lab.wire.log.established(late, lab.stun()[0].ip()).unwrap_or(usable);
         session.close();
         Some(Took { open, heard })
     }
 }
 
 impl Agents {
-    fn start(&self, lab: &Lab) -> Session {
+    /// TCP alone, opened from both sides.
+    pub(crate) fn simultaneous_open() -> Self {
+        let options = Options { transport: Some("tcp-so"), ..Options::default() };
+        Agents { name: "floe TCP-SO", implementation: Implementation::Floe, options }
+    }
+
+    pub(crate) fn start(&self, lab: &Lab) -> Session {
         let agent = |side: usize| {
             let stun = Some(lab.stun()[0].to_string());
             let options = Options { controlling: side == 0, stun, ..self.options.clone() };
@@ -70,7 +78,11 @@ impl Agents {
 
 /// Handles lines until `done`, a side has failed, or the time is over; true if
 /// it is done.
-fn run(session: &mut Session, until: Instant, done: impl Fn(&[Side; 2]) -> bool) -> bool {
+pub(crate) fn run(
+    session: &mut Session,
+    until: Instant,
+    done: impl Fn(&[Side; 2]) -> bool,
+) -> bool {
     while !done(&session.sides) {
         let left = until.saturating_duration_since(Instant::now());
         let failed = session.sides.iter().any(|side| side.since("failed").is_some());

@@ -57,6 +57,39 @@ pub(crate) const LISTENING: PlainTcp =
 pub(crate) const RETRYING: PlainTcp =
     PlainTcp { name: "and retry", listener: true, retry: true, patience: LONG };
 
+/// Plain sockets on the schedule of libp2p's DCUtR: from the later start on,
+/// CONNECT goes there and back over a relay as far away as the peer, then both
+/// dial once, half a round trip later, with their listeners open; three times
+/// at most. The path is as long there as back, so that they dial at one time;
+/// what the messages take is added, not waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dcutr;
+
+/// How often libp2p dials.
+const DCUTR_ROUNDS: u32 = 3;
+
+impl Contestant for Dcutr {
+    fn name(&self) -> &'static str {
+        "DCUtR's dial"
+    }
+
+    fn attempt(&self, lab: &Lab, _trial: &Trial) -> Option<Took> {
+        let messages = lab.cell.rtt * 3 / 2;
+        let mut spent = Duration::ZERO;
+        for _ in 0..DCUTR_ROUNDS {
+            let ends = both(lab, reference::Endpoint::open)?;
+            let limit = SHORT + 3 * lab.cell.rtt;
+            let plan = Plan { starts: [Duration::ZERO; 2], listener: true, retry: None, limit };
+            spent += messages;
+            if let Some(Took { open, heard }) = reference::punch(ends, &plan).connected {
+                return Some(Took { open: open + spent, heard: heard + spent });
+            }
+            spent += limit;
+        }
+        None
+    }
+}
+
 /// The plain program over UDP.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainUdp;

@@ -16,9 +16,11 @@ mod packet_log;
 mod possible;
 #[cfg(feature = "quinn")]
 mod quic;
+mod reasons;
 mod reference;
 mod reference_udp;
 mod rules;
+mod simultaneous;
 mod stun_message;
 mod stun_server;
 mod table;

@@ -125,6 +125,29 @@ impl PacketLog {
         packets
     }
 
+    /// When both ends of a TCP connection that has nothing to do with `server`
+    /// were first seen to be established, from `after` on: each has sent a
+    /// segment that acknowledges and asks for nothing.
+    pub(crate) fn established(&self, after: Instant, server: IpAddr) -> Option<Duration> {
+        let after = after.saturating_duration_since(self.start);
+        let acknowledges = |packet: &&Packet| {
+            packet.tcp.is_some_and(|header| header.flags & (SYN | ACK | RST) == ACK)
+        };
+        let packets = self.packets();
+        let ours = |packet: &&Packet| {
+            packet.entered >= after
+                && ![packet.source.ip(), packet.destination.ip()].contains(&server)
+        };
+        let seen: Vec<&Packet> = packets.iter().filter(ours).filter(acknowledges).collect();
+        let other_end = |one: &Packet| {
+            let back = |other: &&&Packet| {
+                (other.source, other.destination) == (one.destination, one.source)
+            };
+            seen.iter().find(back).map(|other| other.entered.max(one.entered))
+        };
+        seen.iter().filter_map(|one| other_end(one)).min().map(|at| at - after)
+    }
+
     /// Two SYNs of one connection, one from each end, that were both on the
     /// wire before either had arrived: a simultaneous open. Each of them is
     /// the first to show so.

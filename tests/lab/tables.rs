@@ -10,10 +10,12 @@
 use std::time::Duration;
 
 use crate::agents::Agents;
-use crate::contestant::{Contestant, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
+use crate::contestant::{Contestant, Dcutr, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
 use crate::harness::peers::{Implementation, Options};
 use crate::ready;
-use crate::table::{SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve};
+use crate::table::{
+    SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve, skew_curve_of_firewalls,
+};
 
 #[test]
 #[ignore = "measures for minutes, by hand"]
@@ -46,6 +48,33 @@ fn agents_beside_plain_sockets() {
         let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &PlainUdp, &floe];
         let skews = vec![Duration::ZERO];
         print(Table { cells: beside_the_matrix(), skews, contestants, trials: 3, workers: 4 });
+    }
+}
+
+/// M1 with agents: each pair of NATs at every skew and round trip.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn skew_curve_of_agents() {
+    if ready("tables::skew_curve_of_agents") {
+        let floe = Agents::simultaneous_open();
+        let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &Dcutr, &floe];
+        let skews = SKEWS.map(Duration::from_millis).into();
+        let cells = [skew_curve(), skew_curve_of_firewalls()].concat();
+        print(Table { cells, skews, contestants, trials: 10, workers: 8 });
+    }
+}
+
+/// M3 with agents: every mapping, filter and answer to a SYN.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn nat_matrix_of_agents() {
+    if ready("tables::nat_matrix_of_agents") {
+        let tcp = Agents::simultaneous_open();
+        let implementation = Implementation::Floe;
+        let udp = Agents { name: "floe UDP", implementation, options: Options::default() };
+        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &tcp, &PlainUdp, &udp];
+        let skews = [0, 100].map(Duration::from_millis).into();
+        print(Table { cells: nat_matrix(), skews, contestants, trials: 2, workers: 8 });
     }
 }
 

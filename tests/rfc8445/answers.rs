@@ -131,7 +131,7 @@ fn code(answer: &crate::alone::Sent) -> Option<u16> {
 
 #[test]
 fn both_controlling_the_larger_tie_breaker_stays() {
-    for (difference, stays) in [(-1, true), (0, true), (1, false)] {
+    for (difference, stays) in [(-1, true), (1, false)] {
         let mut alone = Alone::checking(Role::Controlling);
         let theirs = tie_breaker(&alone).checked_add_signed(difference).unwrap();
         let check = PeerCheck { controlling: true, tie_breaker: theirs, ..alone.peer_check() };
@@ -145,7 +145,7 @@ fn both_controlling_the_larger_tie_breaker_stays() {
 
 #[test]
 fn both_controlled_the_larger_tie_breaker_switches() {
-    for (difference, stays) in [(-1, false), (0, false), (1, true)] {
+    for (difference, stays) in [(-1, false), (1, true)] {
         let mut alone = Alone::checking(Role::Controlled);
         let theirs = tie_breaker(&alone).checked_add_signed(difference).unwrap();
         let check = PeerCheck { controlling: false, tie_breaker: theirs, ..alone.peer_check() };
@@ -157,6 +157,29 @@ fn both_controlled_the_larger_tie_breaker_switches() {
         alone.run(ms(100));
         let controlling = alone.last_check().message().ice_controlling().is_some();
         assert_eq!(controlling, !stays);
+    }
+}
+
+/// Whatever role it claims: it is ours, and comes back.
+#[test]
+fn a_request_with_our_own_tie_breaker_is_dropped() {
+    for role in [Role::Controlling, Role::Controlled] {
+        for controlling in [true, false] {
+            let mut alone = Alone::checking(role);
+            let check = PeerCheck {
+                controlling,
+                tie_breaker: tie_breaker(&alone),
+                use_candidate: controlling,
+                ..alone.peer_check()
+            };
+            assert!(alone.checked(PEER, &check).is_none(), "no answer");
+            assert_eq!(alone.core.role(), role);
+            assert_eq!(alone.core.drops().of(DropReason::OwnRequest), 1);
+            let pairs = alone.core.pairs(STREAM).count();
+            let stranger = "192.0.2.77:7777";
+            assert!(alone.checked(stranger, &check).is_none());
+            assert_eq!(alone.core.pairs(STREAM).count(), pairs, "it shows no new address");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! An agent on a host of the model: what its core asks of sockets, done by the
 //! model's kernel, and the other way round.
 
+#[path = "machine/look.rs"]
 mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,8 @@ pub struct Machine {
     bases: BTreeMap<BaseId, Base>,
     links: BTreeMap<End, Link>,
     next_port: u16,
+    /// All sockets have this one, where it is given.
+    pub port: Option<u16>,
     heard: BTreeSet<End>,
     send_path: Option<End>,
     pub states: Vec<(Time, State, StateReason)>,
@@ -61,6 +64,8 @@ pub struct Machine {
     pub records: Vec<LogRecord>,
     /// What was not signalled yet.
     pub unsaid: Vec<Said>,
+    /// Messages of the agreement on T0 that were not carried yet.
+    pub syncs: Vec<Box<str>>,
     /// How often each check left over TCP, and on which connection.
     pub requests: BTreeMap<(Connection, TransactionId), usize>,
     /// Attempts at connections to the peer, and when.
@@ -84,6 +89,10 @@ impl Machine {
         config.log = true;
         let mut core = Core::new(config, &Seed::from_number(seed), Pacer::new());
         core.add_stream(1).unwrap();
+        Machine::with(core, host, ip)
+    }
+
+    pub fn with(core: Core, host: HostId, ip: IpAddr) -> Self {
         Machine {
             core,
             host,
@@ -91,6 +100,7 @@ impl Machine {
             bases: BTreeMap::new(),
             links: BTreeMap::new(),
             next_port: 6_000 + host.0 as u16 * 1_000,
+            port: None,
             heard: BTreeSet::new(),
             send_path: None,
             states: Vec::new(),
@@ -102,6 +112,7 @@ impl Machine {
             received: Vec::new(),
             records: Vec::new(),
             unsaid: Vec::new(),
+            syncs: Vec::new(),
             requests: BTreeMap::new(),
             connects: Vec::new(),
             asked: Vec::new(),
@@ -250,7 +261,7 @@ impl Machine {
             Some(TcpType::Active) => 9,
             _ => {
                 self.next_port += 1;
-                self.next_port
+                self.port.unwrap_or(self.next_port)
             }
         };
         let local = SocketAddr::new(ip, port);
@@ -270,6 +281,7 @@ impl Machine {
                 self.gathered = true;
                 self.unsaid.push(Said::End);
             }
+            Event::Sync { message, .. } => self.syncs.push(message),
             Event::Restarted { answers, .. } => self.unsaid.push(Said::Restarted(answers)),
             Event::State { state, reason } => self.states.push((now, state, reason)),
             Event::Selected { local, remote, .. } => self.selected.push((*local, *remote)),
@@ -289,6 +301,24 @@ impl Machine {
                 self.heard.remove(&(base, from));
             }
             _ => {}
+        }
+    }
+
+    /// Whether it concerns a socket of this machine.
+    pub fn owns(&self, event: &HostEvent) -> bool {
+        match event {
+            HostEvent::Datagram { to, .. } => {
+                self.bases.values().any(|base| base.tcp_type.is_none() && base.local == *to)
+            }
+            HostEvent::Accepted { listener, .. } => {
+                self.bases.values().any(|base| base.listener == Some(*listener))
+            }
+            HostEvent::Connected { socket, .. }
+            | HostEvent::ConnectFailed { socket, .. }
+            | HostEvent::Received { socket, .. }
+            | HostEvent::Writable { socket }
+            | HostEvent::Closed { socket }
+            | HostEvent::Reset { socket, .. } => self.end_of(*socket).is_some(),
         }
     }
 
@@ -337,6 +367,8 @@ impl Machine {
             }
             HostEvent::Reset { socket, kind } => self.lost(socket, Some(kind), now),
         }
+        // What is due at this moment may not have been done yet.
+        self.tick(now);
         self.drain(network);
     }
 

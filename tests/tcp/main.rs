@@ -1,9 +1,12 @@
 //! ICE over TCP in virtual time: two agents on the model of TCP and of NATs in
 //! `tests/model`.
 
+#![allow(unreachable_pub)]
+
 mod cells;
 mod draw;
 mod ending;
+mod figures;
 mod gathering;
 mod machine;
 mod matrix;

@@ -14,13 +14,12 @@ use floe::timer::Time;
 use crate::model::{Kind as Segment, Rules};
 use crate::world::{Plan, World, server_address};
 
-pub const NONE: Transports =
-    Transports { udp: false, tcp_active: false, tcp_passive: false, tcp_so: false };
+pub const NONE: Transports = Transports::NONE;
 pub const SO: Transports = Transports { tcp_so: true, ..NONE };
 pub const ACTIVE: Transports = Transports { tcp_active: true, ..NONE };
 pub const PASSIVE: Transports = Transports { tcp_passive: true, ..NONE };
-const STRANGER: &str = "203.0.113.77:5000";
-const STRANGER_LINE: &str =
+pub const STRANGER: &str = "203.0.113.77:5000";
+pub const STRANGER_LINE: &str =
     "candidate:99 1 TCP 2124414975 203.0.113.77 5000 typ host tcptype passive";
 
 /// Two hosts that reach one another without a NAT.

@@ -1,5 +1,6 @@
 //! Two agents, each behind NATs of the model, a STUN server, and signalling.
 
+#[path = "world/acts.rs"]
 mod acts;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub struct Plan {
     pub transports: [Transports; 2],
     /// How much later the second side learns of the first.
     pub skew: Duration,
+    /// How long a message of the agreement on T0 takes.
+    pub signalling: Duration,
     pub ipv6: bool,
     pub air: Air,
     /// STUN servers over TCP, and one over UDP.
@@ -47,6 +50,7 @@ impl Plan {
             rtt: Duration::from_millis(40),
             transports: [transports; 2],
             skew: Duration::ZERO,
+            signalling: Duration::from_millis(30),
             ipv6: false,
             air: Air::default(),
             servers: 1,
@@ -61,6 +65,7 @@ impl Plan {
 enum Signal {
     Parameters(RemoteParameters),
     Candidate(Candidate),
+    Sync(Box<str>),
     End,
 }
 
@@ -82,6 +87,7 @@ pub struct World {
     last_signal: [Time; 2],
     /// When the second side learns of the first.
     pub late_start: Time,
+    signalling: Duration,
     /// How long the signalling takes.
     delay: Duration,
 }
@@ -167,6 +173,7 @@ impl World {
             extra: plan.extra,
             last_signal: [Time::ZERO; 2],
             late_start: Time::ZERO,
+            signalling: plan.signalling,
             delay: plan.rtt / 2,
         };
         world.gather();
@@ -261,6 +268,12 @@ impl World {
             for side in 0..2 {
                 self.machines[side].tick(next);
                 self.machines[side].drain(&mut self.network);
+                for message in std::mem::take(&mut self.machines[side].syncs) {
+                    // What comes before the other side learns of this one waits.
+                    let at = self.now() + self.signalling;
+                    let at = if side == 0 { at.max(self.late_start) } else { at };
+                    self.push(at, 1 - side, Signal::Sync(message));
+                }
                 if self.signalled {
                     self.say(side, next + self.delay);
                 }
@@ -284,6 +297,10 @@ impl World {
             // an agent that was closed.
             Signal::Candidate(candidate) => {
                 let _ = core.add_remote_candidate(STREAM, &candidate, now);
+            }
+            // The session may be over, or another one.
+            Signal::Sync(message) => {
+                let _ = core.handle_sync(STREAM, &message, now);
             }
             Signal::End => {
                 let _ = core.end_of_remote_candidates(STREAM, now);

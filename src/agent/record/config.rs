@@ -6,9 +6,9 @@ use std::time::Duration;
 
 #[cfg(feature = "serde")]
 use super::form;
-use crate::agent::{Config, Rewrite, StunServer, Transports};
+use crate::agent::{Config, Rewrite, StunServer, Synchronisation, Transports};
 use crate::candidate::RemotePolicy;
-use crate::check::{Best, Fast, NominationPolicy, Role};
+use crate::check::{Best, ByHand, Fast, NominationPolicy, Role};
 
 /// All of [`Config`] that decides behaviour.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,12 @@ use crate::check::{Best, Fast, NominationPolicy, Role};
 )]
 pub struct RecordedConfig {
     pub role: Role,
+    /// `None` where it was drawn.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "form::maybe_hex", default, skip_serializing_if = "Option::is_none")
+    )]
+    pub tie_breaker: Option<u64>,
     pub stun_servers: Vec<StunServer>,
     #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
     pub pacing: Duration,
@@ -44,6 +50,8 @@ pub struct RecordedConfig {
     pub gather_server_reflexive: bool,
     #[cfg_attr(feature = "serde", serde(default))]
     pub transports: Transports,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub synchronisation: Synchronisation,
     #[cfg_attr(feature = "serde", serde(default = "form::yes"))]
     pub simultaneous_open: bool,
     pub ipv4: bool,
@@ -74,6 +82,8 @@ pub enum RecordedPolicy {
         #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
         patience: Duration,
     },
+    /// [`ByHand`].
+    ByHand,
 }
 
 impl RecordedPolicy {
@@ -82,6 +92,9 @@ impl RecordedPolicy {
         if let Some(Fast { stream_patience, indirect_patience }) = policy.downcast_ref() {
             let (stream_patience, indirect_patience) = (*stream_patience, *indirect_patience);
             return Some(RecordedPolicy::Fast { stream_patience, indirect_patience });
+        }
+        if policy.is::<ByHand>() {
+            return Some(RecordedPolicy::ByHand);
         }
         let Best { patience } = policy.downcast_ref()?;
         Some(RecordedPolicy::Best { patience: *patience })
@@ -93,6 +106,7 @@ impl RecordedPolicy {
                 Arc::new(Fast { stream_patience, indirect_patience })
             }
             RecordedPolicy::Best { patience } => Arc::new(Best { patience }),
+            RecordedPolicy::ByHand => Arc::new(ByHand),
         }
     }
 }
@@ -102,6 +116,7 @@ impl RecordedConfig {
         // Whole, so that no setting is forgotten.
         let Config {
             role,
+            tie_breaker,
             stun_servers,
             pacing,
             max_pairs,
@@ -120,6 +135,7 @@ impl RecordedConfig {
             gather_host,
             gather_server_reflexive,
             transports,
+            synchronisation,
             simultaneous_open,
             ipv4,
             ipv6,
@@ -127,6 +143,7 @@ impl RecordedConfig {
         } = config;
         RecordedConfig {
             role: *role,
+            tie_breaker: *tie_breaker,
             stun_servers: stun_servers.clone(),
             pacing: *pacing,
             max_pairs: *max_pairs,
@@ -145,6 +162,7 @@ impl RecordedConfig {
             gather_host: *gather_host,
             gather_server_reflexive: *gather_server_reflexive,
             transports: *transports,
+            synchronisation: *synchronisation,
             simultaneous_open: *simultaneous_open,
             ipv4: *ipv4,
             ipv6: *ipv6,
@@ -155,6 +173,7 @@ impl RecordedConfig {
     pub(in crate::agent) fn config(&self) -> Option<Config> {
         Some(Config {
             role: self.role,
+            tie_breaker: self.tie_breaker,
             stun_servers: self.stun_servers.clone(),
             pacing: self.pacing,
             max_pairs: self.max_pairs,
@@ -173,6 +192,7 @@ impl RecordedConfig {
             gather_host: self.gather_host,
             gather_server_reflexive: self.gather_server_reflexive,
             transports: self.transports,
+            synchronisation: self.synchronisation,
             simultaneous_open: self.simultaneous_open,
             ipv4: self.ipv4,
             ipv6: self.ipv6,

@@ -15,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::agent::{BaseId, Core, Input, RemoteParameters, Sockets, StreamId};
+use crate::agent::{BaseId, Core, Credentials, Input, RemoteParameters, Sockets, StreamId};
 use crate::candidate::{Candidate, LocalAddress};
 use crate::check::PairId;
 use crate::net;
@@ -68,6 +68,14 @@ pub enum RecordedInput {
     Create(Box<RecordedConfig>),
     /// [`Core::add_stream`].
     AddStream { components: u16 },
+    /// [`Core::add_stream_with`].
+    AddStreamWith {
+        components: u16,
+        /// The fragment; its first 257 characters.
+        ufrag: Box<str>,
+        /// The number of the password among those that were given.
+        password: Option<u32>,
+    },
     /// [`Core::remove_stream`].
     RemoveStream { stream: StreamId },
     /// [`Core::restart`].
@@ -96,6 +104,8 @@ pub enum RecordedInput {
     RemoteCandidate { stream: StreamId, candidate: Candidate },
     /// [`Core::end_of_remote_candidates`].
     EndOfRemoteCandidates { stream: StreamId },
+    /// [`Core::handle_sync`]; its first 129 characters.
+    Sync { stream: StreamId, message: Box<str> },
     /// [`Core::close`].
     Close,
     /// [`Core::handle_timeout`].
@@ -223,6 +233,19 @@ impl Core {
         }
     }
 
+    /// A stream with given credentials as a log keeps it.
+    pub(super) fn recorded_stream(
+        &mut self,
+        components: u16,
+        credentials: &Credentials,
+    ) -> RecordedInput {
+        RecordedInput::AddStreamWith {
+            components,
+            ufrag: shortened(&credentials.ufrag),
+            password: self.log.number_password(&credentials.pwd),
+        }
+    }
+
     /// The peer's parameters as a log keeps them.
     pub(super) fn recorded_parameters(
         &mut self,
@@ -234,7 +257,7 @@ impl Core {
         let answers = answers.as_ref().map(|answers| recorded_fragment(stream_entry, answers));
         RecordedInput::RemoteParameters {
             stream,
-            ufrag: credentials.ufrag.chars().take(MAX_UFRAG).collect::<String>().into(),
+            ufrag: shortened(&credentials.ufrag),
             password: self.log.number_password(&credentials.pwd),
             pacing: *pacing,
             lite: *lite,
@@ -242,4 +265,8 @@ impl Core {
             answers,
         }
     }
+}
+
+fn shortened(ufrag: &str) -> Box<str> {
+    ufrag.chars().take(MAX_UFRAG).collect::<String>().into()
 }

@@ -12,6 +12,7 @@ use floe::driver::UriRule;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
+use crate::rendezvous::RendezvousOptions;
 
 /// Says why two machines connect, or do not: ICE (RFC 8445) on the command line.
 #[derive(Debug, Parser)]
@@ -48,7 +49,10 @@ pub(crate) enum Command {
     /// Connect two agents on this machine and show what happens
     ///
     /// Starts a STUN server on loopback and two agents that gather candidates, check the
-    /// pairs, select one and send data both ways. Needs nothing to be set up.
+    /// pairs, select one and send data both ways: over UDP, over TCP from one side to the
+    /// other, and over TCP opened from both sides at once. The last needs a delay between the
+    /// two; where the system lets anybody make network namespaces, the demo has two hosts
+    /// there, each behind a NAT. Needs nothing to be set up.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(Demo),
     /// Run an agent as a filter: JSON Lines in and out
@@ -67,15 +71,21 @@ pub(crate) enum Command {
 const DEMO_EXAMPLES: &str = "Examples:
   ice-probe demo
   ice-probe demo --json
+  ice-probe demo --transport tcp-so
   ice-probe demo --log demo.jsonl --ipv4-only";
 
 const STDIO_EXAMPLES: &str = "Examples:
   ice-probe stdio --controlling
   ice-probe stdio --controlled --stun stun:192.0.2.1:3478 --stun 'stun:[2001:db8::1]'
+  ice-probe stdio --controlling --transport tcp
   ice-probe stdio --controlling --ports 50000-50100 --log agent.jsonl
+  ice-probe stdio --secret-file secret.txt --peer 192.0.2.7
 
 The first line out is this side's credentials; candidates follow as they are found. Give the
-peer's lines in, then {\"type\":\"send\",\"text\":\"hello\"} to send and {\"type\":\"close\"} to end.";
+peer's lines in, then {\"type\":\"send\",\"text\":\"hello\"} to send and {\"type\":\"close\"} to end.
+
+With --secret-file nothing has to be carried: both sides have a file with the same secret, know
+each other's public address, and have clocks that are right to some seconds.";
 
 const SERVE_EXAMPLES: &str = "Examples:
   ice-probe serve
@@ -89,12 +99,18 @@ pub(crate) struct Demo {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Be the program inside the namespaces that the demo made.
+    #[cfg(target_os = "linux")]
+    #[arg(long, hide = true)]
+    pub(crate) inside: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stdio {
     #[command(flatten)]
     pub(crate) shared: Shared,
+    #[command(flatten)]
+    pub(crate) rendezvous: RendezvousOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,6 +122,9 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Seconds until connected, by default.
+const TIMEOUT: u32 = 45;
 
 /// The options that `stdio` and `demo` share.
 #[derive(Debug, clap::Args)]
@@ -148,9 +167,9 @@ pub(crate) struct Shared {
     /// Number of components
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) components: u16,
-    /// Seconds until it must be connected
-    #[arg(long, value_name = "SECONDS", default_value_t = 45, value_parser = clap::value_parser!(u32).range(1..))]
-    timeout: u32,
+    /// Seconds until it must be connected [default: 45]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    timeout: Option<u32>,
     /// Send no data before a pair is selected
     #[arg(long)]
     pub(crate) wait_selected: bool,
@@ -182,8 +201,6 @@ struct Later {
     ca: Option<PathBuf>,
     #[arg(long, hide = true, value_name = "URI")]
     proxy: Option<String>,
-    #[arg(long, hide = true, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -219,7 +236,6 @@ impl Later {
             (!self.pass_file.is_empty(), "--pass-file"),
             (self.ca.is_some(), "--ca"),
             (self.proxy.is_some(), "--proxy"),
-            (self.secret_file.is_some(), "--secret-file"),
         ];
         given.into_iter().find_map(|(given, name)| given.then_some(name))
     }
@@ -237,7 +253,30 @@ impl Shared {
 
     /// How long it may take until connected.
     pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout.into())
+        self.timeout_or(TIMEOUT)
+    }
+
+    /// How long it may take until connected, with another default.
+    pub(crate) fn timeout_or(&self, default: u32) -> Duration {
+        Duration::from_secs(self.timeout.unwrap_or(default).into())
+    }
+
+    /// What of this concerns agents that run in another network, where they
+    /// may take `limit` to connect at most.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn for_inside(&self, limit: Duration) -> Vec<String> {
+        let mut options = vec![
+            format!("--components={}", self.components),
+            format!("--timeout={}", self.timeout().min(limit).as_secs()),
+            format!("--policy={}", if self.policy == Policy::Fast { "fast" } else { "best" }),
+        ];
+        options.extend(self.role().map(|role| format!("--{role}")));
+        options
+    }
+
+    /// Whether the user said which addresses to use.
+    pub(crate) fn chooses_addresses(&self) -> bool {
+        !self.bind.is_empty() || !self.interface.is_empty()
     }
 
     /// Whether host candidates are wanted.
@@ -285,7 +324,7 @@ impl Shared {
             "ipv4": !self.ipv6_only,
             "ipv6": !self.ipv4_only,
             "components": self.components,
-            "timeout": self.timeout,
+            "timeout": self.timeout().as_secs(),
             "wait-selected": self.wait_selected,
         })
     }
@@ -366,7 +405,6 @@ mod tests {
             &["--pass-file", "f"],
             &["--ca", "f"],
             &["--proxy", "socks5://192.0.2.1"],
-            &["--secret-file", "f"],
             &["--candidates", "relay"],
         ] {
             let failure = shared(options).supported().unwrap_err();

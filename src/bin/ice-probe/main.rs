@@ -8,6 +8,7 @@ mod jsonl;
 mod outcome;
 mod print;
 mod record;
+mod rendezvous;
 mod serve;
 mod setup;
 mod signals;

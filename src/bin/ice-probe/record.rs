@@ -1,6 +1,8 @@
 //! The agent's records as sentences, for the timeline.
 
-use floe::agent::{Happened, LogRecord};
+use std::net::SocketAddr;
+
+use floe::agent::{ConnectionChange, Happened, LogRecord, SocketOp};
 
 use crate::words;
 
@@ -10,6 +12,10 @@ pub(crate) fn to_words(record: &LogRecord) -> Option<String> {
     Some(match &record.what {
         Happened::SocketOpened { base, local } => format!("opened socket {} on {local}", base.0),
         Happened::SocketRefused { error, .. } => format!("a socket was refused: {error}"),
+        Happened::SocketOp(SocketOp::Connect { to, .. }) => {
+            format!("opens a TCP connection to {to}")
+        }
+        Happened::Connection { remote, change, .. } => connection(*remote, *change)?,
         Happened::LocalCandidate { candidate, .. } => {
             format!("found its candidate {}", words::candidate(candidate))
         }
@@ -58,4 +64,66 @@ pub(crate) fn to_words(record: &LogRecord) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// What became of a TCP connection, or of an attempt at one.
+fn connection(remote: SocketAddr, change: ConnectionChange) -> Option<String> {
+    Some(match change {
+        ConnectionChange::Refused { error } => format!("got no connection to {remote}: {error}"),
+        ConnectionChange::Accepted => format!("accepted a TCP connection from {remote}"),
+        ConnectionChange::Established => format!("has a TCP connection with {remote}"),
+        ConnectionChange::Lost => format!("lost the TCP connection with {remote}"),
+        ConnectionChange::GivenUp(reason) => {
+            format!("gave up connecting to {remote}: {reason}")
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use floe::agent::BaseId;
+    use floe::check::FailReason;
+    use floe::net::NotConnected;
+    use floe::tcp::Framing;
+    use floe::timer::Time;
+
+    use super::*;
+
+    fn words(what: Happened) -> Option<String> {
+        to_words(&LogRecord { at: Time::ZERO, what })
+    }
+
+    #[test]
+    fn a_tcp_attempt_and_each_of_its_ends_have_a_line() {
+        let (base, remote) = (BaseId(3), "192.0.2.1:5000".parse().unwrap());
+        let op = SocketOp::Connect { base, to: remote, framing: Framing::Rfc4571 };
+        let line = words(Happened::SocketOp(op));
+        assert_eq!(line.as_deref(), Some("opens a TCP connection to 192.0.2.1:5000"));
+        let silent = FailReason::NotConnected(NotConnected::Silent);
+        for (change, line) in [
+            (
+                ConnectionChange::Refused { error: ErrorKind::ConnectionRefused },
+                "got no connection to 192.0.2.1:5000: connection refused",
+            ),
+            (
+                ConnectionChange::Refused { error: ErrorKind::TimedOut },
+                "got no connection to 192.0.2.1:5000: timed out",
+            ),
+            (ConnectionChange::Accepted, "accepted a TCP connection from 192.0.2.1:5000"),
+            (ConnectionChange::Established, "has a TCP connection with 192.0.2.1:5000"),
+            (ConnectionChange::Lost, "lost the TCP connection with 192.0.2.1:5000"),
+            (
+                ConnectionChange::GivenUp(silent),
+                "gave up connecting to 192.0.2.1:5000: not-connected (silent)",
+            ),
+        ] {
+            let told = words(Happened::Connection { base, remote, change });
+            assert_eq!(told.as_deref(), Some(line));
+        }
+        let look = SocketOp::Inspect { base, to: remote };
+        assert_eq!(words(Happened::SocketOp(look)), None);
+    }
 }

@@ -30,8 +30,11 @@ pub(crate) async fn run(args: &Serve) -> Result<Exit, Failure> {
     if servers.is_empty() {
         return Err(Failure::new(Exit::NoNetwork, "there is no address to listen on"));
     }
-    let uris: Vec<String> =
-        servers.iter().flat_map(StunServer::addresses).map(|at| format!("stun:{at}")).collect();
+    let uris: Vec<String> = servers
+        .iter()
+        .flat_map(StunServer::addresses)
+        .flat_map(|at| [format!("stun:{at}"), format!("stun:{at}?transport=tcp")])
+        .collect();
     let text =
         if args.json { json!({"version": 1, "uris": uris}).to_string() } else { uris.join("\n") };
     print::text(&(text + "\n"))?;

@@ -15,8 +15,20 @@ pub(crate) fn check_kind(kind: StartKind) -> &'static str {
     }
 }
 
-/// A candidate in a few words: type and address. A peer's name is escaped.
+/// A candidate in a few words: type and address, and over TCP which way its
+/// connections are opened. A peer's name is escaped.
 pub(crate) fn candidate(candidate: &Candidate) -> String {
+    let place = place(candidate);
+    candidate.tcp_type.map_or(place.clone(), |tcp_type| format!("{place} tcp {tcp_type}"))
+}
+
+/// What a candidate is reached over: `udp`, or `tcp` with its type.
+pub(crate) fn transport(candidate: &Candidate) -> String {
+    candidate.tcp_type.map_or("udp".into(), |tcp_type| format!("tcp {tcp_type}"))
+}
+
+/// The type and address of a candidate. A peer's name is escaped.
+pub(crate) fn place(candidate: &Candidate) -> String {
     let kind = candidate.kind;
     match (&candidate.host, candidate.address()) {
         (_, Some(address)) => format!("{kind} {address}"),

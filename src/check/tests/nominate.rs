@@ -188,6 +188,12 @@ fn fast_waits_as_its_description_says() {
     assert_eq!(fast(ms(30), stream, &[sent_at(5, 2)]), Decision::Nominate);
     assert_eq!(fast(ms(1_030), stream, &[unsent]), Decision::Nominate);
     assert_eq!(fast(ms(30), stream, &[]), Decision::Nominate);
+    // A stream that is better than another has two round trips to open.
+    let streams = |at| PairView { first_sent: Some(ms(at)), sent: 1, ..view(20, STREAM) };
+    let valid = PairView { rtt: Some(Duration::from_millis(10)), ..stream };
+    assert_eq!(fast(ms(30), valid, &[streams(15)]), wait(35));
+    assert_eq!(fast(ms(35), valid, &[streams(15)]), Decision::Nominate);
+    assert_eq!(fast(ms(30), valid, &[view(20, STREAM)]), wait(1_030));
 
     let indirect = view(10, INDIRECT);
     assert_eq!(fast(ms(30), indirect, &[unsent]), wait(2_030));

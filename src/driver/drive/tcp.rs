@@ -42,7 +42,7 @@ impl Shared {
         (ip, scope): (IpAddr, u32),
         tcp_type: TcpType,
     ) {
-        let made = self.make_base(machine, base, (ip, scope), tcp_type);
+        let made = self.make_base(base, (ip, scope), tcp_type);
         let input = match &made {
             Ok(made) => Input::Bound { base, local: made.local },
             Err(error) => Input::BindFailed { base, error },
@@ -55,7 +55,6 @@ impl Shared {
 
     fn make_base(
         &self,
-        machine: &mut Machine,
         base: BaseId,
         (ip, scope): (IpAddr, u32),
         tcp_type: TcpType,
@@ -72,7 +71,6 @@ impl Shared {
         let local = listener.local();
         let me = self.me.upgrade().ok_or(io::ErrorKind::ConnectionAborted)?;
         let task = self.runtime.spawn(accept(me, base, listener.clone())).abort_handle();
-        machine.tasks.retain(|task| !task.is_finished());
         Ok(TcpBase::new(local, scope, Some(Listening { listener, task })))
     }
 

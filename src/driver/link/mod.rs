@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
 pub(crate) use self::reader::run;
@@ -150,7 +150,7 @@ impl Link {
 
     fn send(&self, payload: &[u8], limit: usize) -> io::Result<()> {
         let head = self.head(payload.len())?;
-        let queue = &mut *self.queue.lock();
+        let mut queue = self.queue.lock();
         let rest = queue.send(&self.stream, head.as_slice(), payload, limit);
         self.flush_later(queue, rest)
     }
@@ -163,45 +163,43 @@ impl Link {
     /// Those of [`Link::try_send`], if none was taken.
     pub(crate) fn try_send_batch(&self, datagrams: &[u8], size: NonZeroUsize) -> io::Result<usize> {
         self.head(size.get().min(datagrams.len()))?;
-        let queue = &mut *self.queue.lock();
+        let mut queue = self.queue.lock();
+        let was_empty = queue.is_empty();
         let mut sent = 0;
-        loop {
-            let was_empty = queue.is_empty();
-            let before = sent;
+        let rest = loop {
+            let mut more = 0;
             for datagram in datagrams.get(sent..).unwrap_or_default().chunks(size.get()) {
                 let head = self.head(datagram.len())?;
                 if queue.push(head.as_slice(), datagram, DATA).is_err() {
                     break;
                 }
-                sent += datagram.len();
+                more += datagram.len();
             }
-            if sent == before && sent < datagrams.len() {
-                break;
+            sent += more;
+            if !was_empty || more == 0 {
+                break Ok(false);
             }
-            if was_empty {
-                let rest = queue.write(&self.stream);
-                self.flush_later(queue, rest)?;
+            match queue.write(&self.stream) {
+                Ok(false) if sent < datagrams.len() => {}
+                rest => break rest,
             }
-            if !queue.is_empty() || sent == datagrams.len() {
-                break;
-            }
-        }
-        match sent {
-            0 if !datagrams.is_empty() => Err(queue.refusal()),
-            sent => Ok(sent),
-        }
+        };
+        let refusal = queue.refusal();
+        self.flush_later(queue, rest)?;
+        if sent == 0 && !datagrams.is_empty() { Err(refusal) } else { Ok(sent) }
     }
 
     /// Wakes the task that writes, where something waits for it since now.
-    fn flush_later(&self, queue: &mut SendQueue, rest: io::Result<bool>) -> io::Result<()> {
-        match rest {
-            Ok(true) => self.queued.notify_one(),
-            Ok(false) => {}
-            Err(error) if queue.is_broken() => {
-                self.wake_senders(queue);
-                return Err(error);
-            }
-            Err(error) => return Err(error),
+    fn flush_later(
+        &self,
+        queue: MutexGuard<'_, SendQueue>,
+        rest: io::Result<bool>,
+    ) -> io::Result<()> {
+        if queue.is_broken() {
+            self.wake_senders(queue);
+        }
+        if rest? {
+            self.queued.notify_one();
         }
         Ok(())
     }
@@ -246,16 +244,18 @@ impl Link {
         room
     }
 
-    fn wake_senders(&self, queue: &mut SendQueue) {
+    fn wake_senders(&self, mut queue: MutexGuard<'_, SendQueue>) {
+        let waker = queue.waker.take();
+        drop(queue);
         self.room.notify_waiters();
-        if let Some(waker) = queue.waker.take() {
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
 
     /// Nothing more is taken to be sent.
     fn refuse_senders(&self) {
-        let queue = &mut *self.queue.lock();
+        let mut queue = self.queue.lock();
         queue.refuse();
         self.wake_senders(queue);
     }

@@ -166,7 +166,7 @@ impl Link {
             if poll_fn(|cx| self.stream.poll_writable(cx)).await.is_err() {
                 return self.refuse_senders();
             }
-            let queue = &mut *self.queue.lock();
+            let mut queue = self.queue.lock();
             let result = queue.write(&self.stream);
             if result.is_err() || queue.room().is_ready() {
                 self.wake_senders(queue);

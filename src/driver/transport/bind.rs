@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
 
 use rand::TryRngCore as _;
@@ -42,6 +42,18 @@ pub(crate) fn bind_udp(ip: IpAddr, scope: u32, options: &BindOptions) -> io::Res
     Err(io::Error::new(io::ErrorKind::AddrInUse, text))
 }
 
+/// The address from which the system would send to `ip`. Nothing is sent.
+pub(crate) fn source_towards(ip: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    // Which port does not matter for the route.
+    socket.connect((ip, 9)).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}
+
 /// The ports of the range from a random one on, so that neighbours do not
 /// guess them (RFC 6056 §3.3.1) and agents side by side seldom collide.
 pub(super) fn shuffled(range: &RangeInclusive<u16>) -> impl Iterator<Item = u16> {
@@ -80,8 +92,6 @@ fn open(address: SocketAddr, class: TrafficClass) -> io::Result<UdpSocket> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -104,6 +114,11 @@ mod tests {
         assert_eq!(ports, [65_530, 65_531, 65_532, 65_533, 65_534, 65_535]);
         let (low, high) = (9, 8);
         assert_eq!(shuffled(&(low..=high)).count(), 0);
+    }
+
+    #[test]
+    fn the_way_to_loopback_begins_there() {
+        assert_eq!(source_towards(LOOPBACK), Some(LOOPBACK));
     }
 
     #[tokio::test]

@@ -12,10 +12,12 @@ mod received;
 mod tcp;
 mod udp;
 
-pub(crate) use bind::{BindOptions, bind_udp};
+pub(crate) use bind::{BindOptions, bind_udp, source_towards};
 pub(crate) use changes::{Changes, Stop, Waited, changes};
 #[cfg(feature = "mdns")]
 pub(crate) use multicast::MulticastSocket;
 pub(crate) use received::{Glued, with_buffers};
-pub(crate) use tcp::{Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp};
+pub(crate) use tcp::{
+    Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp, opens_from_both_ends,
+};
 pub(crate) use udp::{Drained, UdpSocket};

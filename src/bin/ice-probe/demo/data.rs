@@ -37,8 +37,8 @@ pub(crate) async fn transfer(from: End<'_>, to: End<'_>, component: u16) -> Tran
     }
     times.sort_unstable();
     Transfer {
-        from: from.name,
-        to: to.name,
+        from: from.name.into(),
+        to: to.name.into(),
         component,
         size: SIZE,
         sent: usize::from(DATAGRAMS),

@@ -1,6 +1,6 @@
 //! What a demo found: the object that `--json` prints and the text is made of.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -25,7 +25,7 @@ pub(crate) struct Run {
 }
 
 /// How a run ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub(crate) enum Outcome {
     /// Both sides have their selected pairs, and data went both ways.
@@ -46,14 +46,20 @@ pub(crate) enum Outcome {
 }
 
 /// What happened in a run.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Details {
+    /// Where the run was made and what that means, where it needs to be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     /// Milliseconds from the start of the run until both were connected.
     pub(crate) connected_ms: Option<f64>,
     /// Milliseconds from the start of the run until both had completed.
     pub(crate) completed_ms: Option<f64>,
     /// The two agents.
     pub(crate) agents: Vec<AgentReport>,
+    /// What passed between the two, where it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wire: Option<Wire>,
     /// What was sent, a row for each direction and component.
     pub(crate) data: Vec<Transfer>,
     /// What happened when.
@@ -61,10 +67,10 @@ pub(crate) struct Details {
 }
 
 /// One side of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AgentReport {
     /// `A` or `B`.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// `controlling` or `controlled`.
     pub(crate) role: String,
     /// Its candidate lines.
@@ -78,18 +84,34 @@ pub(crate) struct AgentReport {
 }
 
 /// A selected pair.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Selected {
     pub(crate) component: u16,
     pub(crate) local: String,
     pub(crate) remote: String,
 }
 
+/// What passed between two hosts with a delay and a NAT each.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Wire {
+    /// Milliseconds from one host to the other.
+    pub(crate) delay_ms: f64,
+    /// Packets that set out.
+    pub(crate) packets: u64,
+    /// Packets that a NAT dropped, since its host had sent nothing there.
+    pub(crate) dropped: u64,
+    /// SYNs without ACK that each host sent.
+    pub(crate) syns: [usize; 2],
+    /// Two of one connection were under way at once, one from each host: both
+    /// sides opened it.
+    pub(crate) crossed: bool,
+}
+
 /// Data sent in one direction.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Transfer {
-    pub(crate) from: &'static str,
-    pub(crate) to: &'static str,
+    pub(crate) from: String,
+    pub(crate) to: String,
     pub(crate) component: u16,
     /// Bytes a datagram.
     pub(crate) size: usize,
@@ -100,11 +122,12 @@ pub(crate) struct Transfer {
 }
 
 /// A line of the timeline.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Moment {
     /// Milliseconds since the start of the run.
     pub(crate) t: f64,
-    pub(crate) agent: &'static str,
+    /// Whose it is, or `wire`.
+    pub(crate) agent: String,
     pub(crate) event: String,
 }
 

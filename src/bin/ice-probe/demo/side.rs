@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use floe::Agent;
 use floe::agent::{Event, Happened, LogRecord, RemoteParameters, State};
+use floe::driver::AgentError;
 use floe::timer::Time;
 
+#[cfg(target_os = "linux")]
+use super::crossing::Namespace;
 use super::report::{AgentReport, Selected};
 use crate::stdio::stats;
 
@@ -15,6 +18,7 @@ pub(crate) struct Side {
     pub(crate) name: &'static str,
     /// The agent.
     pub(crate) agent: Agent,
+    home: Home,
     candidates: Vec<String>,
     errors: Vec<String>,
     selected: BTreeMap<u16, Selected>,
@@ -24,15 +28,37 @@ pub(crate) struct Side {
     records: Vec<LogRecord>,
 }
 
+/// Where calls of an agent are made: a socket belongs to the network of the
+/// thread that makes it.
+pub(crate) enum Home {
+    /// On the calling thread.
+    Here,
+    /// On one in a network of its own.
+    #[cfg(target_os = "linux")]
+    Namespace(Namespace),
+}
+
+impl Home {
+    /// Makes a call.
+    pub(crate) fn call<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match self {
+            Home::Here => work(),
+            #[cfg(target_os = "linux")]
+            Home::Namespace(namespace) => namespace.call(work),
+        }
+    }
+}
+
 /// A record, and whose it is.
 pub(crate) type Named = (&'static str, LogRecord);
 
 impl Side {
     /// A side that has reported nothing.
-    pub(crate) fn new(name: &'static str, agent: Agent) -> Self {
+    pub(crate) fn new(name: &'static str, agent: Agent, home: Home) -> Self {
         Side {
             name,
             agent,
+            home,
             candidates: Vec::new(),
             errors: Vec::new(),
             selected: BTreeMap::new(),
@@ -48,24 +74,46 @@ impl Side {
         let credentials = peer.agent.credentials();
         let mut parameters = RemoteParameters::new(&credentials.ufrag, &credentials.pwd);
         parameters.pacing = peer.agent.pacing();
-        if let Err(error) = self.agent.set_remote(parameters) {
+        if let Err(error) = self.home.call(|| self.agent.set_remote(parameters)) {
             tracing::warn!(%error, "credentials refused");
         }
     }
 
+    /// Starts to gather.
+    pub(crate) fn gather(&self) -> Result<(), AgentError> {
+        self.home.call(|| self.agent.gather())
+    }
+
+    /// When what happened last happened.
+    pub(crate) fn last_record(&mut self) -> Option<Time> {
+        self.take_records();
+        self.records.last().map(|record| record.at)
+    }
+
+    /// Takes note of what has happened up to now.
+    pub(crate) fn take_records(&mut self) {
+        self.records.extend(self.agent.log_records());
+    }
+
     /// Takes note of an event, and tells the peer what it has to know.
     pub(crate) fn event(&mut self, event: Event, peer: &Side) {
-        self.records.extend(self.agent.log_records());
+        self.take_records();
         match event {
             Event::Candidate { candidate, .. } => {
                 self.candidates.push(candidate.to_string());
-                if let Err(error) = peer.agent.add_remote_candidate(&candidate) {
+                let told = peer.home.call(|| peer.agent.add_remote_candidate(&candidate));
+                if let Err(error) = told {
                     tracing::warn!(%error, "candidate refused");
+                }
+            }
+            Event::Sync { message, .. } => {
+                if let Err(error) = peer.home.call(|| peer.agent.handle_sync(&message)) {
+                    tracing::warn!(%error, "message of the agreement on T0 refused");
                 }
             }
             Event::EndOfCandidates { .. } => {
                 self.gathered = true;
-                if let Err(error) = peer.agent.end_of_remote_candidates() {
+                if let Err(error) = peer.home.call(|| peer.agent.end_of_remote_candidates()) {
                     tracing::warn!(%error, "end of candidates refused");
                 }
             }
@@ -114,7 +162,7 @@ impl Side {
     /// What there is to say of it.
     pub(crate) fn report(&self) -> AgentReport {
         AgentReport {
-            name: self.name,
+            name: self.name.into(),
             role: self.agent.role().to_string(),
             candidates: self.candidates.clone(),
             errors: self.errors.clone(),
@@ -123,9 +171,8 @@ impl Side {
         }
     }
 
-    /// All that happened to it.
-    pub(crate) fn into_records(mut self) -> impl Iterator<Item = Named> {
-        self.records.extend(self.agent.log_records());
+    /// All that was taken note of.
+    pub(crate) fn into_records(self) -> impl Iterator<Item = Named> {
         let name = self.name;
         self.records.into_iter().map(move |record| (name, record))
     }

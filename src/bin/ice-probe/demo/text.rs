@@ -8,7 +8,7 @@ use floe::candidate::Candidate;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 
-use super::report::{AgentReport, Details, Outcome, Report, Run};
+use super::report::{AgentReport, Details, Outcome, Report, Run, Wire};
 use crate::words;
 
 /// The whole report. Colours are in it: whoever prints it takes them out
@@ -54,6 +54,9 @@ fn times(details: &Details) -> String {
 }
 
 fn write_details(out: &mut String, details: &Details) -> fmt::Result {
+    if let Some(note) = &details.note {
+        writeln!(out, "{note}")?;
+    }
     for agent in &details.agents {
         write_agent(out, agent)?;
     }
@@ -61,12 +64,20 @@ fn write_details(out: &mut String, details: &Details) -> fmt::Result {
     for moment in &details.timeline {
         writeln!(out, "{:>9.2} ms  {}  {}", moment.t, moment.agent, moment.event)?;
     }
+    if let Some(wire) = &details.wire {
+        write_wire(out, wire)?;
+    }
     writeln!(out, "\n{}", "Selected pairs".bold())?;
     for agent in &details.agents {
         for pair in &agent.selected {
             let (local, remote) = (short(&pair.local), short(&pair.remote));
             let component = pair.component;
-            writeln!(out, "  {}  component {component}: {local} to {remote}", agent.name)?;
+            let transport = transport(&pair.local);
+            writeln!(
+                out,
+                "  {}  component {component}: {transport}, {local} to {remote}",
+                agent.name
+            )?;
         }
     }
     writeln!(out, "\n{}", "Data".bold())?;
@@ -87,6 +98,21 @@ fn write_details(out: &mut String, details: &Details) -> fmt::Result {
     writeln!(out)
 }
 
+fn write_wire(out: &mut String, wire: &Wire) -> fmt::Result {
+    let Wire { delay_ms, packets, dropped, syns: [a, b], crossed } = wire;
+    writeln!(out, "\n{}", "Wire".bold())?;
+    writeln!(
+        out,
+        "  {delay_ms} ms each way; {packets} packets, of which {dropped} were dropped by a NAT"
+    )?;
+    let crossing = if *crossed {
+        "they crossed: a simultaneous open"
+    } else {
+        "they did not cross: one side was there before the other"
+    };
+    writeln!(out, "  SYNs: {a} from A, {b} from B; {crossing}")
+}
+
 fn write_agent(out: &mut String, agent: &AgentReport) -> fmt::Result {
     writeln!(out, "\n{} ({})", format_args!("Candidates of {}", agent.name).bold(), agent.role)?;
     for candidate in &agent.candidates {
@@ -102,8 +128,8 @@ fn write_agent(out: &mut String, agent: &AgentReport) -> fmt::Result {
 fn pair_table(pairs: &[Value]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
-    table.set_header(["pair", "local", "remote", "state", "rtt ms", "checks", "note"]);
-    for index in [0, 4, 5] {
+    table.set_header(["pair", "transport", "local", "remote", "state", "rtt ms", "checks", "note"]);
+    for index in [0, 5, 6] {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -113,6 +139,7 @@ fn pair_table(pairs: &[Value]) -> Table {
         let note = if pair["selected"] == true { "selected" } else { text("reason") };
         table.add_row([
             pair["pair"].to_string(),
+            transport(text("local")),
             short(text("local")),
             short(text("remote")),
             text("state").to_owned(),
@@ -127,7 +154,12 @@ fn pair_table(pairs: &[Value]) -> Table {
 /// The type and address of a candidate line.
 fn short(line: &str) -> String {
     match line.parse::<Candidate>() {
-        Ok(candidate) => words::candidate(&candidate),
+        Ok(candidate) => words::place(&candidate),
         Err(_) => line.escape_debug().to_string(),
     }
+}
+
+/// The transport of a candidate line.
+fn transport(line: &str) -> String {
+    line.parse::<Candidate>().map_or(String::new(), |candidate| words::transport(&candidate))
 }

@@ -44,6 +44,8 @@ pub(crate) enum Input {
 pub(crate) enum Remote {
     /// A candidate.
     Candidate(Candidate),
+    /// A message of the agreement on T0.
+    Sync(String),
     /// There are no more.
     End,
 }
@@ -100,12 +102,23 @@ impl Input {
             "end-of-candidates" => {
                 Ok(Input::Remote { ufrag: ufrag(&object)?, remote: Remote::End })
             }
+            "sync" => sync(&object),
             "send" => send(&object),
             "restart" => Ok(Input::Restart),
             "stats" => Ok(Input::Stats),
             "close" => Ok(Input::Close),
             _ => Ok(Input::Ignored),
         }
+    }
+}
+
+/// A message without what we put into ours is of a peer that has its own.
+fn sync(object: &Object<'_>) -> Result<Input, BadLine> {
+    match object.optional::<String>("message", "a string") {
+        Ok(Some(message)) => {
+            Ok(Input::Remote { ufrag: ufrag(object)?, remote: Remote::Sync(message.value) })
+        }
+        _ => Ok(Input::Ignored),
     }
 }
 

@@ -37,6 +37,13 @@ pub(crate) enum Output {
         /// The generation.
         ufrag: String,
     },
+    /// A message of the agreement on T0, opaque: to be carried to the peer.
+    Sync {
+        /// The message.
+        message: String,
+        /// The generation.
+        ufrag: String,
+    },
     /// A server that gave no candidate.
     CandidateError {
         /// Its URI.

@@ -112,6 +112,17 @@ fn remote_lines_without_a_generation() {
 }
 
 #[test]
+fn messages_of_the_agreement_are_carried_as_they_are() {
+    let output = Output::Sync { message: "ask 1 c 0f 2".into(), ufrag: "abcd".into() };
+    assert_eq!(output.to_line(), r#"{"type":"sync","message":"ask 1 c 0f 2","ufrag":"abcd"}"#);
+    let remote = Remote::Sync("ask 1 c 0f 2".into());
+    assert_eq!(
+        Input::parse(output.to_line().as_bytes()),
+        Ok(Input::Remote { ufrag: Some("abcd".into()), remote })
+    );
+}
+
+#[test]
 fn commands() {
     assert_eq!(parse(&json!({"type":"restart"})), Ok(Input::Restart));
     assert_eq!(parse(&json!({"type":"stats"})), Ok(Input::Stats));
@@ -136,6 +147,7 @@ fn send_takes_text_or_base64() {
 #[test]
 fn unknown_types_and_keys_are_ignored() {
     assert_eq!(parse(&json!({"type":"sync","round":3})), Ok(Input::Ignored));
+    assert_eq!(parse(&json!({"type":"sync","message":{"t":3}})), Ok(Input::Ignored));
     assert_eq!(parse(&json!({"type":"hello","ufrag":7})), Ok(Input::Ignored));
     assert_eq!(parse(&json!({"type":"close","x":{"y":[1]}})), Ok(Input::Close));
     // Candidates of kinds to come (RFC 8839 §5.1).

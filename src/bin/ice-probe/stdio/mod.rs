@@ -1,6 +1,7 @@
 //! `ice-probe stdio`: an agent as a filter.
 
 mod lines;
+mod rendezvous;
 mod session;
 mod signalling;
 pub(crate) mod stats;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use floe::agent::{Event, State};
 use floe::candidate::ComponentId;
+use floe::check::Role;
+use floe::driver::AgentError;
 use floe::{Agent, Connection};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -40,37 +43,68 @@ const LOG_INTERVAL: Duration = Duration::from_millis(50);
 enum End {
     /// `close`, the end of input, or nobody reads the output.
     Closed,
-    /// The system does not tell its addresses.
-    NoNetwork,
+    /// There is no address to use, for this reason.
+    NoNetwork(String),
     /// It was not connected in time.
     Timeout,
     /// Ctrl-C.
     Interrupted,
 }
 
+impl End {
+    /// What is to be said about it.
+    fn last_line(&self) -> Option<Output> {
+        match self {
+            End::Timeout => Some(Output::error("timeout", "not connected in time")),
+            End::NoNetwork(why) => Some(Output::error("no-network", why.clone())),
+            End::Closed | End::Interrupted => None,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) async fn run(args: &Stdio) -> Result<Exit, Failure> {
     let shared = &args.shared;
     shared.supported()?;
-    let Some(role) = shared.role() else {
-        let sentence = "stdio needs --controlling or --controlled";
+    let appointment = args.rendezvous.read()?;
+    if appointment.is_some() {
+        rendezvous::supported(shared)?;
+    }
+    // Of a rendezvous the tie-breakers settle the roles.
+    let role = shared.role().or(appointment.as_ref().map(|_| Role::Controlling));
+    let Some(role) = role else {
+        let sentence = "stdio needs --controlling or --controlled, or --secret-file";
         return Err(Failure::new(Exit::Usage, sentence));
     };
     let servers = shared.stun_servers()?;
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
     })?;
-    let header = json!({"role": role.to_string(), "options": shared.for_log()});
-    let log = match &shared.log {
-        Some(path) => Some(EventLog::create(path, "stdio", &header)?),
-        None => None,
+    let timeout = match &appointment {
+        Some(_) => shared.timeout_or(rendezvous::TIMEOUT),
+        None => shared.timeout(),
     };
-    let deadline = Instant::now() + shared.timeout();
-    let agent = Agent::new(agent_config(shared, role, servers, log.is_some()))
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot make an agent: {error}")))?;
-    let mut received = receive(&agent, shared.components);
+    let log = event_log(args, role, timeout)?;
+    let deadline = Instant::now() + timeout;
     let mut lines = lines::reader(std::io::stdin());
     let writer = Writer::new(std::io::stdout());
+    let agent = match &appointment {
+        None => Agent::new(agent_config(shared, role, servers, log.is_some())).map_err(no_agent)?,
+        Some(appointment) => {
+            let met = rendezvous::wait(
+                appointment,
+                shared,
+                (&mut lines, &writer),
+                &mut signals,
+                deadline,
+            );
+            match met.await? {
+                Ok(agent) => agent,
+                Err(end) => return Ok(alone(end, writer).await),
+            }
+        }
+    };
+    let mut received = receive(&agent, shared.components);
     let mut session = Session::new(agent, args, log, writer);
     let end = tokio::select! {
         end = exchange(&mut session, &mut lines, &mut received, deadline) => end,
@@ -78,7 +112,7 @@ pub(crate) async fn run(args: &Stdio) -> Result<Exit, Failure> {
     };
     let exit = match end {
         End::Closed | End::Timeout => session.outcome().exit(),
-        End::NoNetwork => Exit::NoNetwork,
+        End::NoNetwork(_) => Exit::NoNetwork,
         End::Interrupted => session.outcome().interrupted(),
     };
     // A second Ctrl-C, or a stalled reader, cuts this short.
@@ -97,8 +131,7 @@ async fn exchange(
     deadline: Instant,
 ) -> End {
     if let Err(error) = session.start().await {
-        session.print(&Output::error("no-network", error.to_string())).await;
-        return End::NoNetwork;
+        return End::NoNetwork(error.to_string());
     }
     let mut tick = time::interval(LOG_INTERVAL);
     let timeout = time::sleep_until(deadline);
@@ -147,9 +180,37 @@ async fn forward(connection: Connection, component: u16, sender: mpsc::Sender<Ou
     }
 }
 
+fn event_log(args: &Stdio, role: Role, timeout: Duration) -> Result<Option<EventLog>, Failure> {
+    let Some(path) = &args.shared.log else { return Ok(None) };
+    let mut header = json!({"role": role.to_string(), "options": args.shared.for_log()});
+    if let Some(peer) = args.rendezvous.peer {
+        header["options"]["peer"] = json!(peer);
+        header["options"]["timeout"] = json!(timeout.as_secs());
+    }
+    EventLog::create(path, "stdio", &header).map(Some)
+}
+
+fn no_agent(error: AgentError) -> Failure {
+    Failure::new(Exit::Internal, format!("cannot make an agent: {error}"))
+}
+
+/// The end of a rendezvous to which nobody came.
+async fn alone(end: End, writer: Writer) -> Exit {
+    if let Some(last) = end.last_line() {
+        writer.line(last.to_line()).await;
+    }
+    // A reader that has stalled is not waited for.
+    let _ = time::timeout(FINISH, writer.finish()).await;
+    match end {
+        End::Closed | End::Timeout => Exit::NoPair,
+        End::NoNetwork(_) => Exit::NoNetwork,
+        End::Interrupted => Exit::Interrupted,
+    }
+}
+
 async fn finish(mut session: Session, end: End) {
-    if matches!(end, End::Timeout) {
-        session.print(&Output::error("timeout", "not connected in time")).await;
+    if let Some(last) = end.last_line() {
+        session.print(&last).await;
     }
     session.close().await;
     while let Some(event) = session.next_event().await {

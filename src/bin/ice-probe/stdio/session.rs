@@ -22,6 +22,8 @@ pub(crate) struct Session {
     agent: Agent,
     connections: Vec<Connection>,
     ufrag: String,
+    /// The agent has met its peer without signalling.
+    has_met: bool,
     signalling: Signalling,
     state: State,
     selected: BTreeSet<ComponentId>,
@@ -44,6 +46,7 @@ impl Session {
         Session {
             connections,
             ufrag: String::new(),
+            has_met: args.rendezvous.peer.is_some(),
             signalling: Signalling::default(),
             state: State::New,
             selected: BTreeSet::new(),
@@ -55,8 +58,13 @@ impl Session {
         }
     }
 
-    /// Prints the first line and starts to gather.
+    /// Prints the first line and starts to gather. After a rendezvous there is
+    /// nothing to be told to the peer.
     pub(crate) async fn start(&mut self) -> Result<(), AgentError> {
+        if self.has_met {
+            self.ufrag = self.agent.credentials().ufrag.into();
+            return Ok(());
+        }
         let line = self.credentials_line(&self.agent.credentials(), None);
         self.print(&line).await;
         self.agent.gather()
@@ -107,6 +115,9 @@ impl Session {
         };
         let answer = match input {
             Ok(Input::Close) => return ControlFlow::Break(()),
+            Ok(Input::Credentials(_) | Input::Remote { .. } | Input::Restart) if self.has_met => {
+                Some(Output::error("refused", "a rendezvous has no signalling"))
+            }
             Ok(Input::Credentials(parameters)) => {
                 for answer in self.credentials(parameters) {
                     self.print(&answer).await;
@@ -154,6 +165,7 @@ impl Session {
     fn remote(&self, remote: Remote) -> Option<Output> {
         let result = match remote {
             Remote::Candidate(candidate) => self.agent.add_remote_candidate(&candidate),
+            Remote::Sync(message) => self.agent.handle_sync(&message),
             Remote::End => self.agent.end_of_remote_candidates(),
         };
         match result {
@@ -211,6 +223,9 @@ impl Session {
             }
             Event::Restarted { credentials, answers, .. } => {
                 self.credentials_line(&credentials, answers)
+            }
+            Event::Sync { message, .. } => {
+                Output::Sync { message: message.into(), ufrag: self.ufrag.clone() }
             }
             Event::EndOfCandidates { .. } => Output::EndOfCandidates { ufrag: self.ufrag.clone() },
             Event::CandidateError { uri, code, text, .. } => {

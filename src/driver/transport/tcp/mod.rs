@@ -6,6 +6,7 @@
 //! lingered would keep its two addresses taken.
 
 mod connect;
+mod crossing;
 #[cfg(target_os = "linux")]
 mod handshake;
 mod listen;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 pub(crate) use connect::{Connecting, connect_tcp};
+pub(crate) use crossing::opens_from_both_ends;
 pub(crate) use listen::{TcpListener, listen_tcp};
 pub(crate) use stream::TcpStream;
 
@@ -42,7 +44,15 @@ fn new_socket(address: SocketAddr) -> std::io::Result<Socket> {
 /// Lets the socket share its port with the others of the base.
 fn share_port(socket: &Socket) -> std::io::Result<()> {
     socket.set_reuse_address(true)?;
-    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+    #[cfg(all(
+        unix,
+        not(any(
+            target_os = "solaris",
+            target_os = "illumos",
+            target_os = "cygwin",
+            target_os = "nuttx"
+        ))
+    ))]
     if Plan::HERE.reuse_port {
         socket.set_reuse_port(true)?;
     }

@@ -89,4 +89,9 @@ impl TcpStream {
             let _ = SockRef::from(&io).set_linger(Some(Duration::ZERO));
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn check(&self, body: impl FnOnce(SockRef<'_>)) {
+        body(SockRef::from(self.io.read().as_ref().expect("it is open")));
+    }
 }

@@ -1,0 +1,150 @@
+//! Binding over TCP: requests stand back to back on connections, which the
+//! client closes when it needs them no more (RFC 8489 §6.2.2).
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::rate::RateLimit;
+use super::{Counters, REST, binding};
+use crate::driver::transport::{TcpListener, TcpStream};
+use crate::tcp::{Deframer, Framing};
+
+/// Connections at a time, and of them those of one source.
+const CONNECTIONS: usize = 1_024;
+const PER_SOURCE: usize = 64;
+
+/// How long nothing may come on a connection: ICE keeps it open while it runs.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// How many connections each source has.
+#[derive(Debug, Default)]
+struct Sources(Mutex<HashMap<IpAddr, usize>>);
+
+impl Sources {
+    fn admit(&self, source: IpAddr) -> bool {
+        let counts = &mut *self.0.lock();
+        let all: usize = counts.values().sum();
+        let count = counts.entry(source).or_default();
+        let admitted = all < CONNECTIONS && *count < PER_SOURCE;
+        *count += usize::from(admitted);
+        counts.retain(|_, count| *count > 0);
+        admitted
+    }
+
+    fn leave(&self, source: IpAddr) {
+        let counts = &mut *self.0.lock();
+        if let Some(count) = counts.get_mut(&source) {
+            *count -= 1;
+        }
+        counts.retain(|_, count| *count > 0);
+    }
+}
+
+/// Serves what the listener takes in. Its connections end with it.
+pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
+    let rate = Arc::new(Mutex::new(RateLimit::new(Instant::now())));
+    let sources = Arc::new(Sources::default());
+    let mut connections = JoinSet::new();
+    while let Some(accepted) = poll_fn(|cx| listener.poll_accept(cx)).await {
+        while connections.try_join_next().is_some() {}
+        let Ok(stream) = accepted else {
+            tokio::time::sleep(REST).await;
+            continue;
+        };
+        let source = stream.remote().ip();
+        if !sources.admit(source) {
+            counters.dropped.fetch_add(1, Ordering::Relaxed);
+            stream.abort();
+            continue;
+        }
+        let (counters, rate, sources) = (counters.clone(), rate.clone(), sources.clone());
+        connections.spawn(async move {
+            // An error is the end of a connection, and nothing else.
+            let _ = answer(&stream, &counters, &rate).await;
+            stream.close();
+            sources.leave(source);
+        });
+    }
+}
+
+/// Answers requests until the connection ends, or anything else than STUN
+/// comes on it.
+async fn answer(
+    stream: &TcpStream,
+    counters: &Counters,
+    rate: &Mutex<RateLimit>,
+) -> io::Result<()> {
+    let mut deframer = Deframer::new(Framing::Stun);
+    let mut response = Vec::with_capacity(128);
+    let remote = stream.remote();
+    loop {
+        let read = timeout(IDLE, read(stream, &mut deframer)).await??;
+        if read == 0 {
+            return Ok(());
+        }
+        while let Some(request) = deframer.next_frame().map_err(io::Error::other)? {
+            let answered = binding::respond(request, remote, &mut response)
+                && rate.lock().admits(remote.ip(), Instant::now());
+            let counter = if answered { &counters.answered } else { &counters.dropped };
+            counter.fetch_add(1, Ordering::Relaxed);
+            if answered {
+                timeout(IDLE, write(stream, &response)).await??;
+            }
+        }
+    }
+}
+
+async fn read(stream: &TcpStream, deframer: &mut Deframer) -> io::Result<usize> {
+    loop {
+        poll_fn(|cx| stream.poll_readable(cx)).await?;
+        match stream.try_read(deframer.space()) {
+            Ok(count) => {
+                deframer.filled(count);
+                return Ok(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(&[IoSlice::new(bytes)]) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll_fn(|cx| stream.poll_writable(cx)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_its_share_of_connections() {
+        let sources = Sources::default();
+        let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let admitted = (0..1_000).filter(|_| sources.admit(ip(1))).count();
+        assert_eq!(admitted, PER_SOURCE);
+        let others = (2..=255).flat_map(|n| [ip(n); PER_SOURCE]).filter(|ip| sources.admit(*ip));
+        assert_eq!(admitted + others.count(), CONNECTIONS);
+        assert!(!sources.admit(ip(1)));
+        sources.leave(ip(1));
+        assert!(sources.admit(ip(1)));
+        assert!(sources.0.lock().len() <= CONNECTIONS);
+    }
+}
