@@ -80,6 +80,9 @@ pub enum StateReason {
     RestartFailed,
     /// The network moved: there is no path until the peer has answered.
     NetworkMoved,
+    /// The TCP connection of a selected pair ended: there is no path until
+    /// another is open and the peer has answered on it.
+    ConnectionLost,
     /// The caller closed the agent.
     Closed,
 }
@@ -100,6 +103,7 @@ impl fmt::Display for StateReason {
             StateReason::Restarted => "restarted",
             StateReason::RestartFailed => "restart-failed",
             StateReason::NetworkMoved => "network-moved",
+            StateReason::ConnectionLost => "connection-lost",
             StateReason::Closed => "closed",
         })
     }

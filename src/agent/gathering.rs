@@ -195,7 +195,10 @@ impl Core {
         let Some(session) = session_mut(&mut self.streams, list) else { return };
         let gathering = &mut session.gathering;
         gathering.binding += 1;
-        let keep = gathering.sockets == Sockets::Keep;
+        // There is no socket to keep under an active candidate, and a peer that
+        // tells its sessions apart by a connection's first message, as a
+        // server on one port does, has to see the new one there.
+        let keep = gathering.sockets == Sockets::Keep && tcp_type != Some(TcpType::Active);
         let seat = Seat::new(list, ranked.local_preference);
         let serves = |base: &&mut Base| {
             (base.stream, base.component, base.ip, base.scope) == (stream, component, ip, scope)

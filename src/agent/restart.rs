@@ -22,7 +22,8 @@ const FREE_AFTER: Duration = Duration::from_secs(3);
     serde(rename_all = "kebab-case")
 )]
 pub enum Sockets {
-    /// They serve the new session too; addresses that have none get one.
+    /// They serve the new session too; addresses that have none get one. TCP
+    /// connections to passive candidates are opened anew.
     #[default]
     Keep,
     /// Every address gets a new one: other ports, and other bindings of the

@@ -3,7 +3,7 @@
 
 use crate::agent::stream::{SendPath, Stream};
 use crate::agent::{Core, Event, Happened, State, StateReason, StreamId};
-use crate::check::{Component, ListState, PairId};
+use crate::check::{Component, ListState, PairId, Suspension};
 use crate::timer::Time;
 
 /// What has been reported so far.
@@ -116,7 +116,9 @@ impl Core {
         let valid = !components.is_empty() && components.iter().all(|c| c.send.is_some());
         let before = stream.previous.as_ref().filter(|_| !(completed && valid));
         let before = before.map(|p| self.checks.components(p.list));
-        let before = before.filter(|all| all.iter().all(|c| c.send.is_some()) && !stream.revoked);
+        let carries = |c: &Component| c.send.is_some() && !c.is_suspended();
+        let before = before.filter(|all| all.iter().all(carries) && !stream.revoked);
+        let suspended = |why| components.iter().any(|c| c.suspended() == Some(why));
         let missed = |components: &[Component]| components.iter().any(|c| c.missed() >= 2);
         let (state, reason) = match before {
             Some(_) if failed => (State::Connected, StateReason::RestartFailed),
@@ -131,8 +133,11 @@ impl Core {
                 (State::Failed, StateReason::NoPairs)
             }
             None if failed => (State::Failed, StateReason::AllPairsFailed),
-            None if valid && components.iter().any(|c| c.is_suspended()) => {
+            None if valid && suspended(Suspension::Slept) => {
                 (State::Disconnected, StateReason::NetworkMoved)
+            }
+            None if valid && suspended(Suspension::Ended) => {
+                (State::Disconnected, StateReason::ConnectionLost)
             }
             None if missed(components) => (State::Disconnected, StateReason::ConsentMissed),
             None if completed && valid => (State::Completed, StateReason::Selected),

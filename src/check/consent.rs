@@ -40,8 +40,17 @@ pub(super) struct Consent {
     overdue: Option<Time>,
     /// The role that the newest check stated.
     role: Role,
-    /// It ran out while the machine slept.
-    suspended: bool,
+    /// Data waits for the next answer, and why.
+    suspended: Option<Suspension>,
+}
+
+/// Why no data may be sent before a consent check is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspension {
+    /// Consent ran out while the machine slept.
+    Slept,
+    /// The connection under the pair ended.
+    Ended,
 }
 
 /// What the time of a consent check brings.
@@ -68,7 +77,7 @@ impl Consent {
             last_sent: confirmed,
             overdue: None,
             role: Role::Controlled,
-            suspended: false,
+            suspended: None,
         }
     }
 
@@ -87,7 +96,7 @@ impl Consent {
         self.next = self.next.map(|next| next.min(at)).or(Some(at));
     }
 
-    pub(super) fn is_suspended(&self) -> bool {
+    pub(super) fn suspended(&self) -> Option<Suspension> {
         self.suspended
     }
 
@@ -155,7 +164,8 @@ impl Checks {
         let lite = self.lite;
         for consent in self.consents_mut() {
             if consent.expires <= now + slept {
-                (consent.suspended, consent.expires) = (true, now + EXPIRY);
+                consent.suspended = Some(Suspension::Slept);
+                consent.expires = now + EXPIRY;
             }
             // What was on the way when the machine fell asleep is lost.
             (consent.count, consent.overdue) = (0, None);
@@ -171,7 +181,8 @@ impl Checks {
         let lite = self.lite;
         let mut any = false;
         for consent in self.consents_mut().filter(|c| c.pair == pair) {
-            (consent.suspended, consent.count, consent.overdue) = (true, 0, None);
+            consent.suspended = Some(Suspension::Ended);
+            (consent.count, consent.overdue) = (0, None);
             if !lite {
                 consent.next = Some(now);
             }
@@ -183,7 +194,7 @@ impl Checks {
     /// The path under a pair has come back: consent is asked for at once.
     pub(super) fn ask_pair(&mut self, pair: PairId, now: Time) {
         let lite = self.lite;
-        for consent in self.consents_mut().filter(|c| c.pair == pair && c.suspended) {
+        for consent in self.consents_mut().filter(|c| c.pair == pair && c.suspended.is_some()) {
             (consent.count, consent.overdue) = (0, None);
             if !lite {
                 consent.next = Some(now);
@@ -298,7 +309,7 @@ impl Checks {
     pub(super) fn renew_consent(&mut self, pair: PairId, now: Time) {
         for consent in self.consents_mut().filter(|c| c.pair == pair) {
             consent.expires = now + EXPIRY;
-            consent.suspended = false;
+            consent.suspended = None;
         }
     }
 

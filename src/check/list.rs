@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::candidate::{ComponentId, PairingClass};
 use crate::check::candidates::{LocalEntry, RemoteEntry};
-use crate::check::consent::Consent;
+use crate::check::consent::{Consent, Suspension};
 use crate::check::{LocalId, Pair, PairId, Remote, RemoteId};
 use crate::timer::Time;
 use std::collections::VecDeque;
@@ -82,10 +82,15 @@ impl Component {
         self.standby = Vec::new();
     }
 
-    /// Consent ran out while the machine slept, and was not given again yet:
-    /// no data may be sent.
+    /// Consent ran out while the machine slept, or its connection ended, and
+    /// it was not given again yet: no data may be sent.
     pub fn is_suspended(&self) -> bool {
-        self.consent.as_ref().is_some_and(|c| c.is_suspended())
+        self.suspended().is_some()
+    }
+
+    /// Why no data may be sent before the peer consents again.
+    pub fn suspended(&self) -> Option<Suspension> {
+        self.consent.as_ref().and_then(|c| c.suspended())
     }
 
     /// Consent for the pair that carries data is asked for at this time.

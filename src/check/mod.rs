@@ -32,6 +32,7 @@ mod tally;
 mod tests;
 
 pub use candidates::{Local, LocalId, Path, Remote, RemoteId};
+pub use consent::Suspension;
 pub use list::{Component, ListState};
 pub use nominate::{Best, ByHand, Decision, Fast, NominationPolicy, PairView};
 pub use notice::{Notice, Start, StartKind};

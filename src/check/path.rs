@@ -75,7 +75,7 @@ impl Checks {
         pair != selected
             && ends(pair) == ends(selected)
             && self.path(pair).reliable
-            && consents.any(|consent| consent.is_suspended() || consent.missed() > 0)
+            && consents.any(|consent| consent.suspended().is_some() || consent.missed() > 0)
     }
 
     /// The selected pair goes on as this one, once a check of ours has passed

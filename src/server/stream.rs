@@ -129,3 +129,22 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_its_share_of_connections() {
+        let sources = Sources::default();
+        let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let admitted = (0..1_000).filter(|_| sources.admit(ip(1))).count();
+        assert_eq!(admitted, PER_SOURCE);
+        let others = (2..=255).flat_map(|n| [ip(n); PER_SOURCE]).filter(|ip| sources.admit(*ip));
+        assert_eq!(admitted + others.count(), CONNECTIONS);
+        assert!(!sources.admit(ip(1)));
+        sources.leave(ip(1));
+        assert!(sources.admit(ip(1)));
+        assert!(sources.0.lock().len() <= CONNECTIONS);
+    }
+}

@@ -6,6 +6,7 @@
 mod meet;
 mod restart;
 mod stats;
+mod tcp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -392,19 +393,27 @@ fn open_sockets() -> usize {
     fds.filter(is_socket).count()
 }
 
+/// Runs the test of this name again in a process of its own; true there.
+#[cfg(target_os = "linux")]
+fn alone(name: &str) -> bool {
+    const ALONE: &str = "FLOE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let this = std::env::current_exe().unwrap();
+    let status = std::process::Command::new(this)
+        .args(["--exact", name, "--nocapture"])
+        .env(ALONE, "1")
+        .status();
+    assert!(status.unwrap().success());
+    false
+}
+
 /// In a process of its own tests of this file do not open sockets meanwhile.
 #[test]
 #[cfg(target_os = "linux")]
 fn dropping_the_last_handle_closes_every_socket_and_task() {
-    const ALONE: &str = "FLOE_TEST_ALONE";
-    if std::env::var_os(ALONE).is_none() {
-        let name = "dropping_the_last_handle_closes_every_socket_and_task";
-        let this = std::env::current_exe().unwrap();
-        let status = std::process::Command::new(this)
-            .args(["--exact", name, "--nocapture"])
-            .env(ALONE, "1")
-            .status();
-        assert!(status.unwrap().success());
+    if !alone("dropping_the_last_handle_closes_every_socket_and_task") {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

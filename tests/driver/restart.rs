@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::{V4, config, connection, in_time, pair, parameters, passes, signal};
 
 /// The candidates of the session that a restart begins.
-async fn restarted(agent: &Agent) -> Vec<Candidate> {
+pub(crate) async fn restarted(agent: &Agent) -> Vec<Candidate> {
     let mut candidates = None;
     loop {
         match in_time(agent.next_event()).await.expect("the agent is open") {

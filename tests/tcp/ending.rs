@@ -72,6 +72,8 @@ fn a_lost_connection_is_opened_again() {
                 let checks = [0, 1].map(|side: usize| world.machines[side].requests.len());
                 world.reset(side);
                 assert_eq!(world.machines[side].send_path(), None, "nothing is sent meanwhile");
+                let last = world.machines[side].states.last().unwrap();
+                assert_eq!((last.1, last.2), (State::Disconnected, StateReason::ConnectionLost));
                 let back = |world: &World| {
                     world.machines.iter().all(|m| m.send_path().is_some() && m.open().count() == 1)
                 };
@@ -169,14 +171,19 @@ fn a_restart_of_an_active_side_moves_to_a_new_connection() {
     for plan in [open([ACTIVE, PASSIVE]), open([Transports::TCP, Transports::TCP])] {
         let mut world = completes(plan);
         world.run_for(SECOND * 10, |_| false);
+        let before = world.machines.each_ref().map(|machine| machine.send_path().unwrap());
         world.restart(0);
         assert!(world.exchanges(b"during"));
+        let now = world.machines.each_ref().map(|machine| machine.send_path().unwrap());
+        assert_eq!(now, before, "over the old one");
         world.run_for(Duration::from_millis(200), |_| false);
         assert!(world.completes());
         assert!(world.exchanges(b"after"));
         world.run_for(SECOND * 10, |_| false);
         goes_on(&mut world);
-        for machine in &world.machines {
+        for (machine, before) in world.machines.iter().zip(before) {
+            assert_ne!(machine.send_path(), Some(before), "over the new one");
+            assert!(machine.open().all(|(end, _)| end != before), "the old one is closed");
             assert!(machine.open().count() <= 3, "{:?}", machine.open().collect::<Vec<_>>());
         }
         world.close();

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use floe::agent::State;
+use floe::agent::{State, Transports};
 use floe::timer::Time;
 
 use crate::machine::Machine;
 use crate::model::{Air, Rules};
-use crate::rules::SO;
+use crate::rules::{ACTIVE, SO, STRANGER, STRANGER_LINE, open};
 use crate::world::{Plan, World};
 
 const DROP: Rules = Rules::PORT_RESTRICTED;
@@ -72,4 +72,18 @@ fn consent_is_asked_for_over_tcp_and_ends() {
         let failed = entered(machine, State::Failed).expect("consent ends");
         assert!(failed - silent <= Duration::from_secs(31), "{:?}", machine.states);
     }
+}
+
+/// RFC 8489 §6.2.2: whoever has taken the connection in has 39.5 s to answer.
+#[test]
+fn a_check_over_tcp_is_given_39_5_seconds() {
+    let mut plan = open([ACTIVE, Transports::NONE]);
+    plan.extra[0].push(STRANGER_LINE.into());
+    let mut world = World::new(plan);
+    world.add_stranger(STRANGER.parse().unwrap(), b"");
+    let lost = |world: &World| world.machines[0].core.state() == State::Failed;
+    world.run_for(Duration::from_secs(60), lost);
+    let opened = world.machines[0].opened.expect("the stranger takes it in");
+    let failed = entered(&world.machines[0], State::Failed).expect("nothing else is there");
+    assert_eq!(failed - opened, Duration::from_millis(39_500));
 }

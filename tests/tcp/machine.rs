@@ -35,6 +35,8 @@ struct Link {
 }
 
 pub type End = (BaseId, SocketAddr);
+/// One of those that there were between two ends.
+pub type Connection = (End, Option<SocketId>);
 
 pub struct Machine {
     pub core: Core,
@@ -61,8 +63,8 @@ pub struct Machine {
     pub unsaid: Vec<Said>,
     /// Messages of the agreement on T0 that were not carried yet.
     pub syncs: Vec<Box<str>>,
-    /// How often each check left over TCP, and on which path.
-    pub requests: BTreeMap<(End, TransactionId), usize>,
+    /// How often each check left over TCP, and on which connection.
+    pub requests: BTreeMap<(Connection, TransactionId), usize>,
     /// Attempts at connections to the peer, and when.
     pub connects: Vec<(Time, End)>,
     /// What it is told to do; more than there is reason for is a loop.
@@ -139,7 +141,8 @@ impl Machine {
         let link = self.links.get(&(base, to));
         let is_peer = link.is_some_and(|link| link.framing == Framing::Rfc4571);
         if is_peer && message.class() == Class::Request {
-            *self.requests.entry(((base, to), message.transaction_id())).or_default() += 1;
+            let connection = ((base, to), link.map(|link| link.socket));
+            *self.requests.entry((connection, message.transaction_id())).or_default() += 1;
         }
     }
 
@@ -154,8 +157,12 @@ impl Machine {
             message.extend(head(bytes.len()).unwrap());
         }
         message.extend(bytes);
-        // What is sent here is far less than a send buffer.
-        assert_eq!(network.send(link.socket, &message), Ok(message.len()));
+        match network.send(link.socket, &message) {
+            // What is sent here is far less than a send buffer.
+            Ok(sent) => assert_eq!(sent, message.len()),
+            // It was reset, and that is about to be told.
+            Err(kind) => assert_eq!(kind, ErrorKind::NotConnected),
+        }
     }
 
     pub fn tick(&mut self, now: Time) {
@@ -452,12 +459,6 @@ impl Machine {
 
     pub fn send_path(&self) -> Option<End> {
         self.send_path
-    }
-
-    /// Checks that left over TCP to this address.
-    pub fn checks_to(&self, remote: SocketAddr) -> usize {
-        let there = |((end, _), _): &(&(End, TransactionId), &usize)| end.1 == remote;
-        self.requests.iter().filter(there).map(|(_, count)| count).sum()
     }
 
     pub fn connected(&self) -> bool {

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 mod cells;
+mod draw;
 mod ending;
 mod figures;
 mod machine;
@@ -12,6 +13,7 @@ mod matrix;
 mod model;
 mod possible;
 mod rules;
+mod seeds;
 #[path = "../sim/stun_server.rs"]
 mod stun_server;
 mod world;

@@ -13,12 +13,14 @@ pub fn possible(paths: [&Path; 2]) -> bool {
     reaches(paths[0], paths[1]) || reaches(paths[1], paths[0])
 }
 
-/// Whether SYNs reach both sides through a NAT that maps each way differently:
-/// two connections with the same addresses inside, of which the host behind it
-/// can have one. Which of them lives, and how long, is for the NAT to say.
+/// Whether a NAT that maps what its host sends by where it goes lets in what
+/// comes to another of its ports: two connections with the same addresses
+/// inside, of which the host can have one. Which of them lives, and how long,
+/// is for the NAT to say.
 pub fn is_ambiguous(paths: [&Path; 2]) -> bool {
-    let symmetric = paths.iter().any(|path| path.iter().any(is_symmetric));
-    symmetric && reaches(paths[0], paths[1]) && reaches(paths[1], paths[0])
+    let takes_both =
+        |rules: &Rules| is_symmetric(rules) && rules.filtering != Dependence::AddressAndPort;
+    paths.into_iter().flatten().any(takes_both)
 }
 
 /// Whether two agents with these transports can be connected at all.

@@ -326,14 +326,21 @@ impl World {
         let core = &mut self.machines[to].core;
         match signal {
             Signal::Parameters(parameters) => {
-                core.set_remote_parameters(STREAM, parameters, now).unwrap();
+                let given = core.set_remote_parameters(STREAM, parameters, now);
+                assert!(given.is_ok() || core.state() == State::Closed, "{given:?}");
             }
-            // Late ones may find the component concluded, or a newer session.
+            // Late ones may find the component concluded, a newer session, or
+            // an agent that was closed.
             Signal::Candidate(candidate) => {
                 let _ = core.add_remote_candidate(STREAM, &candidate, now);
             }
-            Signal::Sync(message) => core.handle_sync(STREAM, &message, now).unwrap(),
-            Signal::End => core.end_of_remote_candidates(STREAM, now).unwrap(),
+            // The session may be over, or another one.
+            Signal::Sync(message) => {
+                let _ = core.handle_sync(STREAM, &message, now);
+            }
+            Signal::End => {
+                let _ = core.end_of_remote_candidates(STREAM, now);
+            }
         }
         self.machines[to].drain(&mut self.network);
     }
@@ -343,7 +350,9 @@ impl World {
             return self.serve(event);
         }
         if self.stranger.as_ref().is_some_and(|(stranger, _)| *stranger == host) {
-            if let HostEvent::Accepted { socket, .. } = event {
+            if let HostEvent::Closed { socket } = event {
+                self.network.close(socket);
+            } else if let HostEvent::Accepted { socket, .. } = event {
                 self.fooled += 1;
                 let (_, answer) = self.stranger.as_ref().unwrap();
                 if !answer.is_empty() {

@@ -60,6 +60,19 @@ fn answers_with_wrong_integrity_are_the_reason_for_silence() {
     assert_eq!(set.pair(sent[0].1.pair).reason, Some(FailReason::NoAnswer));
 }
 
+/// RFC 8489 §9.1.4: no other answer will come.
+#[test]
+fn over_a_stream_a_wrong_answer_ends_the_check() {
+    let mut set = Set::started(Role::Controlled, 1);
+    let start = set.run_to(0)[0].1;
+    set.checks.violated(&crate::stun::TransactionId([9; 12]), ms(0));
+    assert_eq!(set.pair(start.pair).state, PairState::InProgress, "it answers nothing of ours");
+    set.checks.violated(&start.id, ms(0));
+    let pair = set.pair(start.pair);
+    assert_eq!(pair.state, PairState::Failed);
+    assert_eq!((pair.unauthentic, pair.reason), (1, Some(FailReason::WrongIntegrity)));
+}
+
 #[test]
 fn a_pair_below_the_limit_is_told_of() {
     let mut set = Set::with(Role::Controlled, &[1], 2, Arc::new(Fast::default()));
