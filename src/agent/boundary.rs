@@ -38,11 +38,12 @@ impl Core {
     }
 
     /// [`Core::add_stream`] with credentials that the peer knows beforehand,
-    /// and nobody else. A restart replaces them by others.
+    /// and nobody else. A restart replaces them by others. Streams that share a
+    /// socket are told apart by their fragments.
     ///
     /// # Errors
     /// Those of [`Core::add_stream`]; [`CommandError::Credentials`] out of the
-    /// grammar of RFC 8839 §5.4, [`CommandError::FragmentTaken`].
+    /// grammar of RFC 8839 §5.4.
     pub fn add_stream_with(
         &mut self,
         components: u16,

@@ -127,10 +127,6 @@ impl Core {
         self.must_be_open()?;
         if let Some(credentials) = &credentials {
             credentials.check()?;
-            let mut sessions = self.streams.iter().flat_map(Stream::sessions);
-            if sessions.any(|session| session.local.ufrag == credentials.ufrag) {
-                return Err(CommandError::FragmentTaken);
-            }
         }
         if !matches!(components, 1..=256) {
             return Err(CommandError::Components(components));

@@ -27,9 +27,6 @@ pub enum CommandError {
         /// What it has to be.
         rule: &'static str,
     },
-    /// Another stream of the agent has this username fragment.
-    #[error("another stream has this username fragment")]
-    FragmentTaken,
     /// Of the peer's credentials one was changed and the other not: an ICE
     /// restart changes both (RFC 8445 §9).
     #[error(

@@ -8,6 +8,7 @@ use crate::agent::stream::EarlyCheck;
 use crate::agent::{BaseId, Core, DropReason, Happened, StreamId};
 use crate::check::{ListState, LocalId, PeerRequest, Role};
 use crate::net::{self, Protocol};
+use crate::punch::{Encounter, encounter};
 use crate::stun::{Algorithm, Class, Fingerprint, Integrity, Message, Method};
 use crate::timer::Time;
 
@@ -164,13 +165,13 @@ impl Core {
         let ours = self.checks.tie_breaker();
         match (self.checks.role(), message.ice_controlling(), message.ice_controlled()) {
             (Role::Controlling, Some(theirs), _) => {
-                if ours >= theirs {
+                if encounter(ours, theirs) != Encounter::TheyControl {
                     return false;
                 }
                 self.switch_role(Role::Controlled);
             }
             (Role::Controlled, _, Some(theirs)) => {
-                if ours < theirs {
+                if encounter(ours, theirs) == Encounter::TheyControl {
                     return false;
                 }
                 self.switch_role(Role::Controlling);

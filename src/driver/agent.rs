@@ -97,7 +97,7 @@ impl Agent {
         let (components, credentials) = (config.components, config.credentials.clone());
         let shared = Shared::start(config)?;
         let handle = Arc::new(Handle { shared });
-        let first = handle.shared.add_stream(components, credentials)?;
+        let first = handle.shared.add_stream_with(components, credentials)?;
         Ok(Agent { handle, first })
     }
 
@@ -114,7 +114,7 @@ impl Agent {
     /// [`AgentError::Command`]: a number of components out of 1 to 256, or too
     /// many streams.
     pub fn add_stream(&self, components: u16) -> Result<Stream, AgentError> {
-        let id = self.handle.shared.add_stream(components, None)?;
+        let id = self.handle.shared.add_stream(components)?;
         Ok(Stream { handle: self.handle.clone(), id })
     }
 

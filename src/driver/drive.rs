@@ -129,7 +129,11 @@ impl Shared {
         Ok(shared)
     }
 
-    pub(super) fn add_stream(
+    pub(super) fn add_stream(&self, components: u16) -> Result<StreamId, AgentError> {
+        self.add_stream_with(components, None)
+    }
+
+    pub(super) fn add_stream_with(
         &self,
         components: u16,
         credentials: Option<Credentials>,

@@ -16,10 +16,14 @@
 //! sleeping at most 10 of them.
 //!
 //! # How an agent uses it
+//! [`crate::agent::meet`] says what a core is told for it and which session is
+//! used; the driver's `meet` does all of it on sockets.
+//!
 //! 1. [`Rendezvous::meetings`] with the wall clock tells the two [`Meeting`]s;
 //!    after [`Rendezvous::changes_in`] it is called again: one meeting ends,
-//!    one begins, one goes on. **Each meeting is an ICE session of its own**:
-//!    one that goes on keeps its sockets, its attempts and its tie-breaker.
+//!    one begins, one goes on. **Each port of a meeting is an ICE session of
+//!    its own**, with an agent of its own: one that goes on keeps its sockets
+//!    and its attempts; one that fails is begun again while its meeting lasts.
 //! 2. On each port of a meeting, from the first on, as many as it wants and
 //!    can bind, it has one listener and makes attempts from it: a base for
 //!    simultaneous open (RFC 6544 §5.1), and a UDP socket as well. Two ports of
@@ -43,11 +47,11 @@
 //!    becomes valid only by a response to our own request, so a request that
 //!    is replayed within the bucket can at most draw a check.
 //! 6. Both begin as controlling agents, each with one random tie-breaker for
-//!    both meetings, and RFC 8445 §7.3.1.1 settles the conflict by
-//!    [`encounter`]: the larger tie-breaker controls. Where both meetings come
-//!    to a valid pair, the controlling agent alone chooses, closes the other
-//!    session once it has selected in one, and the controlled one follows: it
-//!    closes none that is alive.
+//!    all sessions, and RFC 8445 §7.3.1.1 settles the conflict by
+//!    [`encounter`]: the larger tie-breaker controls, in each of them. Where
+//!    several come to a valid pair, the controlling side alone chooses: it
+//!    nominates in one and closes the others once that has completed. The
+//!    controlled side follows, and closes none that is alive before.
 //!
 //! # What is left
 //! Whoever knows the secret can be the peer: it is for two. One who captures a
