@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use floe::stun::{Class, Message, TransactionId, write_binding_request};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::probe::{Probe, ice_probe};
 

@@ -59,8 +59,7 @@ async fn a_connection_that_never_sends_is_closed() {
 #[tokio::test]
 async fn garbage_first_is_closed_and_counted() {
     let (a, b, at) = pair().await;
-    let mut count = 0;
-    for garbage in [
+    for (count, garbage) in (0..).zip([
         &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
         // A frame that is no STUN message.
         b"\x00\x05hello",
@@ -68,7 +67,7 @@ async fn garbage_first_is_closed_and_counted() {
         b"\xff\xff\x16\x03\x01",
         // STUN without its frame.
         b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
-    ] {
+    ]) {
         let mut stranger = in_time(TcpStream::connect(at)).await.unwrap();
         // It may be closed before all is written.
         let _ = stranger.write_all(garbage).await;
@@ -78,7 +77,6 @@ async fn garbage_first_is_closed_and_counted() {
             }
         };
         in_time(is_counted).await;
-        count += 1;
         assert!(has_ended(&mut stranger).await);
         goes_on(&a, &b).await;
     }
