@@ -12,17 +12,34 @@ use std::future::poll_fn;
 use std::io::IoSliceMut;
 use std::sync::Arc;
 
-use agents::{connect, connected, connection, in_time, restart, strangers};
+use agents::{
+    OPENED_BY_BOTH, OPENED_BY_ONE, connect, connected, connection, in_time, restart, strangers,
+};
+use floe::Agent;
 use floe::adapter::quinn::{IceSocket, LOCAL, PEER};
-use quinn::AsyncUdpSocket as _;
+use floe::agent::Transports;
 use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket as _, EndpointConfig, MtuDiscoveryConfig, TransportConfig};
 use tokio::runtime::Handle;
 
 const SIZE: usize = 8 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_passes_over_quic() {
-    let agents = connected().await;
+    carry_a_file(connected(Transports::UDP).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_passes_over_quic_over_a_tcp_connection() {
+    carry_a_file(connected(OPENED_BY_ONE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_passes_over_quic_over_a_simultaneous_open() {
+    carry_a_file(connected(OPENED_BY_BOTH).await).await;
+}
+
+async fn carry_a_file(agents: [Agent; 2]) {
     let (client, server) = transfer::settings();
     let ends = [
         transfer::endpoint(connection(&agents[0]), None),
@@ -55,7 +72,7 @@ async fn a_file_passes_over_quic() {
 /// What QUIC sends before there is a path is lost, and sent again.
 #[tokio::test]
 async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
-    let agents = strangers();
+    let agents = strangers(Transports::UDP);
     let (client, server) = transfer::settings();
     let client_end = transfer::endpoint(connection(&agents[0]), None);
     let server_end = transfer::endpoint(connection(&agents[1]), Some(server));
@@ -74,7 +91,16 @@ async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
 /// A new socket on one side, in the middle of a file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_moves_the_path_and_quic_sees_one_peer() {
-    let agents = connected().await;
+    restart_in_a_file(connected(Transports::UDP).await).await;
+}
+
+/// A new connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_moves_the_path_over_tcp_too() {
+    restart_in_a_file(connected(OPENED_BY_ONE).await).await;
+}
+
+async fn restart_in_a_file(agents: [Agent; 2]) {
     for agent in &agents {
         in_time(agent.completed()).await.unwrap();
     }
@@ -107,9 +133,43 @@ async fn a_restart_moves_the_path_and_quic_sees_one_peer() {
     assert_eq!(in_time(receiving).await.unwrap(), (SIZE, 8, PEER));
 }
 
+/// QUIC's own limit is eight bytes below a frame's. A batch of such packets
+/// never exceeds what the connection takes at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tcp_quic_finds_out_that_packets_may_be_large() {
+    const PACKET: u16 = 65_527;
+    const ROUNDS: usize = 20;
+    let agents = connected(OPENED_BY_ONE).await;
+    let (mut client, server) = transfer::settings();
+    let (mut settings, mut search) = (TransportConfig::default(), MtuDiscoveryConfig::default());
+    search.upper_bound(PACKET);
+    settings.mtu_discovery_config(Some(search));
+    client.transport_config(Arc::new(settings));
+    let client_end = transfer::endpoint(connection(&agents[0]), None);
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(PACKET).unwrap();
+    let server_end = transfer::endpoint_with(connection(&agents[1]), Some(server), config);
+    let receiving = tokio::spawn(async move {
+        let quic = transfer::answer(&server_end).await;
+        for _ in 0..ROUNDS {
+            assert_eq!(transfer::receive_one(&quic).await, SIZE);
+        }
+        quic.closed().await;
+    });
+    let file = transfer::file(SIZE);
+    let quic = in_time(transfer::dial(&client_end, client)).await;
+    for _ in 0..ROUNDS {
+        assert_eq!(in_time(transfer::send(&quic, &file)).await, transfer::checksum(&file));
+    }
+    let path = quic.stats().path;
+    assert!(path.current_mtu > 60_000, "{path:?}");
+    quic.close(0_u32.into(), b"done");
+    in_time(receiving).await.unwrap();
+}
+
 #[tokio::test]
 async fn closing_the_agent_ends_the_endpoint() {
-    let agents = connected().await;
+    let agents = connected(Transports::UDP).await;
     let (client, server) = transfer::settings();
     let client_end = transfer::endpoint(connection(&agents[0]), None);
     let server_end = transfer::endpoint(connection(&agents[1]), Some(server));
@@ -148,7 +208,7 @@ async fn writable(socket: &Arc<IceSocket>) {
 
 #[tokio::test]
 async fn batches_come_apart_and_fill_the_buffers_that_there_are() {
-    let agents = connected().await;
+    let agents = connected(Transports::UDP).await;
     let [a, b] = agents.each_ref().map(|agent| Arc::new(IceSocket::new(connection(agent))));
     let batch: Vec<u8> = (0..4 * 1_200 + 7).map(|n| (n / 1_200) as u8).collect();
     writable(&a).await;
@@ -175,7 +235,7 @@ async fn batches_come_apart_and_fill_the_buffers_that_there_are() {
 
 #[tokio::test]
 async fn without_a_path_or_for_somebody_else_a_packet_is_lost_and_nobody_waits() {
-    let agents = strangers();
+    let agents = strangers(Transports::UDP);
     let socket = Arc::new(IceSocket::new(connection(&agents[0])));
     assert!(socket.may_fragment());
     assert_eq!(socket.max_transmit_segments(), 1);

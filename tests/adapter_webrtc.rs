@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use agents::{connected, connection, in_time, strangers};
+use agents::{FRAME, OPENED_BY_BOTH, OPENED_BY_ONE, connected, connection, in_time, strangers};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dtls::config::{ClientAuthType, Config};
 use dtls::conn::DTLSConn;
 use dtls::crypto::Certificate;
-use floe::Connection;
 use floe::adapter::webrtc::webrtc_util::{self, Conn};
+use floe::agent::Transports;
+use floe::{Agent, Connection};
 use webrtc_sctp::association::{Association, Config as SctpConfig};
 use webrtc_sctp::chunk::chunk_payload_data::PayloadProtocolIdentifier as Payload;
 use webrtc_sctp::stream::Stream;
@@ -92,7 +93,21 @@ async fn is_let_go<T>(held: &Weak<T>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dtls_and_sctp_carry_a_stream_both_ways() {
-    let agents = connected().await;
+    carry_a_stream(connected(Transports::UDP).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dtls_and_sctp_carry_a_stream_over_a_tcp_connection() {
+    carry_a_stream(connected(OPENED_BY_ONE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dtls_and_sctp_carry_a_stream_over_a_simultaneous_open() {
+    carry_a_stream(connected(OPENED_BY_BOTH).await).await;
+}
+
+/// Both ways, to its end and beyond.
+async fn carry_a_stream(agents: [Agent; 2]) {
     let conns = agents.each_ref().map(|agent| Arc::new(connection(agent)));
     let dtls = dtls([&conns[0], &conns[1]]).await;
 
@@ -143,19 +158,21 @@ async fn dtls_and_sctp_carry_a_stream_both_ways() {
 /// What DTLS sends before there is a path is lost, and sent again.
 #[tokio::test]
 async fn a_handshake_that_starts_before_the_path_exists_is_completed_on_it() {
-    let agents = strangers();
-    let conns = agents.each_ref().map(|agent| Arc::new(connection(agent)));
-    // The first flight goes out while the agents gather.
-    let (ends, ()) = tokio::join!(dtls([&conns[0], &conns[1]]), agents::connect(&agents));
-    ends[0].write(b"there", None).await.unwrap();
-    let mut buffer = [0; 16];
-    let len = in_time(Conn::recv(&*ends[1], &mut buffer)).await.unwrap();
-    assert_eq!(&buffer[..len], b"there");
+    for transports in [Transports::UDP, OPENED_BY_ONE, OPENED_BY_BOTH] {
+        let agents = strangers(transports);
+        let conns = agents.each_ref().map(|agent| Arc::new(connection(agent)));
+        // The first flight goes out while the agents gather.
+        let (ends, ()) = tokio::join!(dtls([&conns[0], &conns[1]]), agents::connect(&agents));
+        ends[0].write(b"there", None).await.unwrap();
+        let mut buffer = [0; 16];
+        let len = in_time(Conn::recv(&*ends[1], &mut buffer)).await.unwrap();
+        assert_eq!(&buffer[..len], b"there");
+    }
 }
 
 #[tokio::test]
 async fn a_peer_with_another_certificate_is_refused() {
-    let agents = connected().await;
+    let agents = connected(Transports::UDP).await;
     let [a, b] = agents.each_ref().map(|agent| Arc::new(connection(agent)));
     let ([ours, theirs], [other, _]) = (certificates(), certificates());
     let client = DTLSConn::new(a, dtls_config(&ours, &other), true, None);
@@ -178,7 +195,7 @@ fn kind<T: std::fmt::Debug>(result: webrtc_util::Result<T>) -> io::ErrorKind {
 
 #[tokio::test]
 async fn addresses_are_those_of_the_path_and_closing_leaves_it_open() {
-    let agents = strangers();
+    let agents = strangers(Transports::UDP);
     let [a, b] = agents.each_ref().map(|agent| Box::new(connection(agent)) as Box<dyn Conn>);
     let mut buffer = [0; 16];
     assert_eq!(a.remote_addr(), None);
@@ -205,6 +222,26 @@ async fn addresses_are_those_of_the_path_and_closing_leaves_it_open() {
     assert!(a.as_any().is::<Connection>());
     in_time(agents[0].close()).await;
     assert_eq!(kind(a.send(b"late").await), io::ErrorKind::ConnectionAborted);
+}
+
+/// A datagram is a frame, and nothing is cut off or joined.
+#[tokio::test]
+async fn over_tcp_datagrams_of_every_size_keep_their_ends() {
+    for transports in [OPENED_BY_ONE, OPENED_BY_BOTH] {
+        let agents = connected(transports).await;
+        let [a, b] = agents.each_ref().map(|agent| Arc::new(connection(agent)));
+        let mut buffer = vec![0; FRAME + 1];
+        for len in [1, 2, 1_200, 1_500, 16_384, FRAME] {
+            let datagram = vec![len.to_le_bytes()[0]; len];
+            for (from, to) in [(&a, &b), (&b, &a)] {
+                assert_eq!(Conn::send(&**from, &datagram).await.unwrap(), len);
+                let got = in_time(Conn::recv(&**to, &mut buffer)).await.unwrap();
+                assert!(buffer[..got] == datagram, "{got} bytes of {len}");
+            }
+        }
+        // No frame holds it.
+        assert_eq!(Conn::send(&*a, &[0; FRAME + 1]).await.unwrap(), 0);
+    }
 }
 
 /// Counts calls of `recv`, and lets nobody call it without end.
@@ -252,7 +289,7 @@ impl Conn for Counted {
 /// The reader of `dtls` goes on after an error of the connection beneath.
 #[tokio::test]
 async fn a_reader_that_does_not_end_at_an_error_is_held_back() {
-    let agents = connected().await;
+    let agents = connected(Transports::UDP).await;
     let conns = agents
         .each_ref()
         .map(|agent| Arc::new(Counted { inner: connection(agent), calls: AtomicUsize::new(0) }));

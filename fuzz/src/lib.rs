@@ -8,3 +8,6 @@ pub mod candidate_sdp;
 mod close;
 pub mod sdp_attributes;
 pub mod stun_message;
+pub mod tcp_connections;
+pub mod tcp_frames;
+mod tcp_pair;

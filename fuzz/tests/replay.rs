@@ -15,6 +15,8 @@ const TARGETS: &[(&str, Body)] = &[
     ("candidate_sdp", floe_fuzz::candidate_sdp::run),
     ("sdp_attributes", floe_fuzz::sdp_attributes::run),
     ("stun_message", floe_fuzz::stun_message::run),
+    ("tcp_connections", floe_fuzz::tcp_connections::run),
+    ("tcp_frames", floe_fuzz::tcp_frames::run),
 ];
 
 #[test]

@@ -43,6 +43,10 @@
 //!   the largest that pass. It asks once, when the endpoint is made: made before
 //!   there is a path, the endpoint keeps to the size that it starts with.
 //! - Several packets go to the system in one call where it can do that.
+//! - Over TCP a packet may have up to 65,527 bytes, QUIC's own limit; QUIC looks
+//!   for such only where its `MtuDiscoveryConfig` has it do so. QUIC's
+//!   retransmissions, which nothing calls for there, and those of TCP do not
+//!   know of each other.
 //! - The endpoint keeps the agent open, as every handle on its connection does.
 //! - ECN is neither sent nor read: QUIC finds that out, and goes without.
 
@@ -51,7 +55,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 pub use quinn;
@@ -80,7 +84,12 @@ pub struct IceSocket {
     connection: Connection,
     /// Somebody was told that there is one peer.
     warned: AtomicBool,
+    /// The largest packet so far.
+    largest: AtomicUsize,
 }
+
+/// The bytes of a batch: a socket that is ready has room for no more.
+const BATCH: usize = u16::MAX as usize;
 
 impl IceSocket {
     /// The socket over `connection`, whose datagrams are all QUIC's from now
@@ -91,7 +100,7 @@ impl IceSocket {
     /// largest packet that passes.
     pub fn new(connection: Connection) -> Self {
         connection.use_batches();
-        IceSocket { connection, warned: AtomicBool::new(false) }
+        IceSocket { connection, warned: AtomicBool::new(false), largest: AtomicUsize::new(1) }
     }
 
     /// The connection beneath.
@@ -124,6 +133,8 @@ impl AsyncUdpSocket for IceSocket {
         if !self.is_for_peer(transmit.destination) {
             return Ok(());
         }
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len());
+        self.largest.fetch_max(size, Ordering::Relaxed);
         let result = match transmit.segment_size {
             // Where the socket has no room for a part of the batch, sending it
             // all again would double the rest.
@@ -166,7 +177,7 @@ impl AsyncUdpSocket for IceSocket {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.connection.max_batch()
+        self.connection.max_batch().min(BATCH / self.largest.load(Ordering::Relaxed)).max(1)
     }
 
     fn may_fragment(&self) -> bool {

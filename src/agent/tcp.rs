@@ -9,6 +9,7 @@ use crate::agent::base::Base;
 use crate::agent::outgoing::{Outgoing, What};
 #[cfg(feature = "serde")]
 use crate::agent::record::error_kind;
+use crate::agent::stream::Stream;
 use crate::agent::{BaseId, Core, DropReason, Happened, Input, SocketOp};
 use crate::candidate::{Kind, PairingClass, TcpType};
 use crate::check::{FailReason, Local, Start, StartKind};
@@ -162,6 +163,11 @@ impl Core {
         if !self.tcp.is_open(key) {
             return;
         }
+        if self.has_checked(base, from) {
+            // The peer is ahead of its own signalling: it has the answer to
+            // its check, and begins with its data.
+            return self.drop_now(DropReason::NotStun, Some(from), now);
+        }
         let ours = self.tcp.is_ours(key);
         self.tcp.reject(key);
         self.drop_now(DropReason::NotStun, Some(from), now);
@@ -174,6 +180,15 @@ impl Core {
         for list in lists {
             self.checks.remote_failed(list, key.remote, class, now);
         }
+    }
+
+    /// Whether a check came that waits for the peer's credentials.
+    fn has_checked(&self, base: BaseId, from: SocketAddr) -> bool {
+        let Some(base) = self.base(base) else { return false };
+        self.streams.iter().flat_map(Stream::sessions).any(|session| {
+            let local = base.local(session.list);
+            session.early.iter().any(|check| check.from == from && Some(check.local) == local)
+        })
     }
 
     /// Does what is due, until nothing comes of it any more.

@@ -105,6 +105,11 @@ impl PairingClass {
         }
     }
 
+    /// The class of a candidate.
+    pub const fn of_candidate(candidate: &Candidate) -> Self {
+        PairingClass::of(candidate.tcp_type)
+    }
+
     /// The class that it can be paired with.
     pub const fn mate(self) -> Self {
         match self {

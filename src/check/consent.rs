@@ -296,6 +296,7 @@ impl Checks {
             (consent.count, consent.overdue) = (0, None);
         }
         self.renew_consent(pair, now);
+        self.open(pair);
         let p = self.pair_mut(pair);
         p.answered += 1;
         p.confirmed = Some(now);

@@ -61,7 +61,7 @@ impl Checks {
         if !list.takes_candidates(state.ok_or(Refused::Component)?) {
             return Err(Refused::Concluded);
         }
-        let class = PairingClass::of(candidate.tcp_type);
+        let class = PairingClass::of_candidate(candidate);
         let known = list.remote_at(component, address, class);
         if let Some(known) = known {
             let entry = &mut list.remotes[known];

@@ -49,6 +49,8 @@ impl Checks {
     pub fn path_broken(&mut self, base: u32, to: SocketAddr, now: Time) -> bool {
         let mut wanted = false;
         for pair in self.pairs_on(base, to) {
+            // A connection that takes its place has shown nothing yet.
+            self.pair_mut(pair).flags.opened = false;
             let dials = self.path(pair).dials;
             let asks = self.flights.of_pair(pair).next().is_some();
             if self.suspend_consent(pair, now) {

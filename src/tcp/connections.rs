@@ -365,9 +365,7 @@ impl Connections {
     /// When [`Connections::advance`] is to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         let entries = self.entries.iter().filter_map(Entry::deadline).min();
-        let waits = || self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
-        let slots = waits().next().and_then(|_| self.next_slot());
-        entries.into_iter().chain(slots).min()
+        entries.into_iter().chain(self.next_slot()).min()
     }
 
     /// Gives slots to those who wait longest, and takes them from silent
@@ -376,16 +374,16 @@ impl Connections {
         while self.begun.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
             self.begun.pop_front();
         }
-        let mut waiting: Vec<(Time, Key, Time)> = self.waiting().collect();
+        let mut waiting: Vec<(Time, Key)> = self.waiting().collect();
         waiting.sort_unstable();
-        for (_, key, preempts) in waiting {
+        for (_, key) in waiting {
             if self.begun.len() >= PER_SECOND {
                 return;
             }
-            let ip = key.remote.ip();
-            if self.under_way(ip).count() >= PER_ADDRESS {
-                let oldest = self.preemptible(ip, now).filter(|_| preempts <= now);
-                let Some(oldest) = oldest else { continue };
+            if self.is_full(key.remote.ip()) {
+                let Some((_, oldest)) = self.yields_to(key).filter(|(at, _)| *at <= now) else {
+                    continue;
+                };
                 self.happened(oldest, Event::Preempted, now, rng);
             }
             self.begun.push_back(now);
@@ -393,34 +391,41 @@ impl Connections {
         }
     }
 
-    /// Who waits for a slot: since when, and from when on it takes one away.
-    fn waiting(&self) -> impl Iterator<Item = (Time, Key, Time)> {
+    /// Who waits for a slot, and since when.
+    fn waiting(&self) -> impl Iterator<Item = (Time, Key)> {
         let queued = self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
-        queued.map(|entry| (entry.queued, entry.key, entry.preempts))
+        queued.map(|entry| (entry.queued, entry.key))
     }
 
     fn under_way(&self, ip: IpAddr) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |e| e.phase.has_socket() && e.key.remote.ip() == ip)
     }
 
-    /// The oldest silent attempt to an address that may give its slot up.
-    fn preemptible(&self, ip: IpAddr, now: Time) -> Option<Key> {
-        let silent = self.under_way(ip).filter_map(|entry| Some((entry.yields()?, entry.key)));
-        silent.filter(|(at, _)| *at <= now).min().map(|(_, key)| key)
+    fn is_full(&self, ip: IpAddr) -> bool {
+        self.under_way(ip).count() >= PER_ADDRESS
+    }
+
+    /// The silent attempt to the same address that gives its slot up to one
+    /// that waits, and when: the oldest.
+    fn yields_to(&self, key: Key) -> Option<(Time, Key)> {
+        let preempts = self.find(key)?.preempts;
+        let silent = self.under_way(key.remote.ip());
+        let (at, oldest) = silent.filter_map(|entry| Some((entry.yields()?, entry.key))).min()?;
+        Some((at.max(preempts), oldest))
     }
 
     /// When somebody who waits may get a slot.
     fn next_slot(&self) -> Option<Time> {
-        let second = (self.begun.len() >= PER_SECOND)
-            .then(|| self.begun.front().map(|at| *at + Duration::from_secs(1)));
-        let yields = self.waiting().filter_map(|(_, key, preempts)| {
-            let under_way = || self.under_way(key.remote.ip());
-            let full = under_way().count() >= PER_ADDRESS;
-            let first = full.then(|| under_way().filter_map(Entry::yields).min()).flatten();
-            first.map(|first| first.max(preempts))
+        let is_spent = self.begun.len() >= PER_SECOND;
+        let second = self.begun.front().filter(|_| is_spent).map(|at| *at + Duration::from_secs(1));
+        let slots = self.waiting().filter_map(|(_, key)| {
+            let free = match self.is_full(key.remote.ip()) {
+                true => Some(self.yields_to(key)?.0),
+                false => None,
+            };
+            second.max(free)
         });
-        let yields = yields.min();
-        second.flatten().max(yields).or(yields)
+        slots.min()
     }
 
     /// Connections on which no check came in time.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use floe::agent::{Event, RemoteParameters, Sockets, State};
+use floe::agent::{Event, RemoteParameters, Sockets, State, Transports};
 use floe::candidate::{Candidate, ComponentId};
 use floe::check::Role;
 use floe::timer::Pacer;
@@ -74,19 +74,30 @@ fn parameters(agent: &Agent) -> RemoteParameters {
     parameters
 }
 
+/// TCP connections that one side opens and the other accepts, and no UDP.
+pub(crate) const OPENED_BY_ONE: Transports = Transports { tcp_so: false, ..Transports::TCP };
+
+/// TCP connections that both sides open at once, and no UDP.
+pub(crate) const OPENED_BY_BOTH: Transports =
+    Transports { tcp_active: false, tcp_passive: false, ..Transports::TCP };
+
+/// The largest datagram over TCP: the length of a frame has two bytes.
+pub(crate) const FRAME: usize = 65_535;
+
 /// An agent on loopback that has not gathered.
-pub(crate) fn agent(role: Role) -> Agent {
+pub(crate) fn agent(role: Role, transports: Transports) -> Agent {
     let mut config = AgentConfig::new(role);
     config.bind = vec![Ipv4Addr::LOCALHOST.into()];
     config.ice.include_loopback = true;
+    config.ice.transports = transports;
     // The tests would else wait for each other's slots.
     config.pacer = Some(Pacer::new());
     Agent::new(config).unwrap()
 }
 
 /// Two agents that know nothing of each other; the first controls.
-pub(crate) fn strangers() -> [Agent; 2] {
-    [Role::Controlling, Role::Controlled].map(agent)
+pub(crate) fn strangers(transports: Transports) -> [Agent; 2] {
+    [Role::Controlling, Role::Controlled].map(|role| agent(role, transports))
 }
 
 /// Connects two strangers.
@@ -99,9 +110,11 @@ pub(crate) async fn connect(agents: &[Agent; 2]) {
 }
 
 /// Two connected agents; the first controls.
-pub(crate) async fn connected() -> [Agent; 2] {
-    let agents = strangers();
+pub(crate) async fn connected(transports: Transports) -> [Agent; 2] {
+    let agents = strangers(transports);
     connect(&agents).await;
+    let is_tcp = connection(&agents[0]).max_datagram_size() == Some(FRAME);
+    assert_eq!(is_tcp, !transports.udp);
     agents
 }
 

@@ -25,8 +25,16 @@ pub(crate) fn settings() -> (ClientConfig, ServerConfig) {
 
 /// An endpoint over `connection`; with `server` it accepts.
 pub(crate) fn endpoint(connection: Connection, server: Option<ServerConfig>) -> Endpoint {
+    endpoint_with(connection, server, EndpointConfig::default())
+}
+
+/// The same, with these settings of QUIC's.
+pub(crate) fn endpoint_with(
+    connection: Connection,
+    server: Option<ServerConfig>,
+    config: EndpointConfig,
+) -> Endpoint {
     let socket = Arc::new(IceSocket::new(connection));
-    let config = EndpointConfig::default();
     Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).unwrap()
 }
 

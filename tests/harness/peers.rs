@@ -44,6 +44,49 @@ pub(crate) enum Exchange {
     Complete,
 }
 
+/// What the agents connect over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// UDP alone.
+    #[default]
+    Udp,
+    /// UDP, though this agent and libnice offer TCP candidates too.
+    UdpThoughTcpIsOffered,
+    /// TCP alone.
+    Tcp(Opener),
+}
+
+impl Over {
+    /// TCP alone.
+    pub(crate) fn is_tcp(self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    /// In a word or two.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Udp | Self::UdpThoughTcpIsOffered => "UDP",
+            Self::Tcp(Opener::Floe) => "TCP, floe opens",
+            Self::Tcp(Opener::Peer) => "TCP, the peer opens",
+            Self::Tcp(Opener::Either) => "TCP, either opens",
+            Self::Tcp(Opener::AtOnce) => "TCP, both open",
+        }
+    }
+}
+
+/// Who opens the TCP connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opener {
+    /// This agent, which has active candidates only.
+    Floe,
+    /// The peer: this agent has passive candidates only.
+    Peer,
+    /// Both have candidates of every type that they know.
+    Either,
+    /// Both at once, which only this agent does.
+    AtOnce,
+}
+
 /// How an agent is to run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -57,10 +100,8 @@ pub(crate) struct Options {
     pub(crate) components: Option<u16>,
     /// Gather on 127.0.0.1 alone.
     pub(crate) loopback: bool,
-    /// floe's candidate transports, if not UDP alone.
-    pub(crate) transport: Option<&'static str>,
-    /// libnice offers TCP candidates too.
-    pub(crate) tcp: bool,
+    /// What the agents connect over.
+    pub(crate) over: Over,
     /// How candidates are exchanged.
     pub(crate) exchange: Exchange,
     /// libnice waits for better pairs before it nominates.
@@ -122,6 +163,11 @@ impl Implementation {
         version.unwrap_or_default()
     }
 
+    /// Whether it has TCP candidates.
+    fn has_tcp(self) -> bool {
+        !matches!(self, Self::Aioice | Self::WebrtcIce)
+    }
+
     /// Whether its old pair carries data while a restart goes on. The others
     /// close their sockets first.
     pub(crate) fn keeps_its_path(self) -> bool {
@@ -164,6 +210,8 @@ impl Implementation {
         let interpreter =
             if self == Self::Chromium { "python3".as_ref() } else { program.as_path() };
         let mut command = Command::new(interpreter);
+        let over_tcp = options.over.is_tcp();
+        assert!(self.has_tcp() || !over_tcp, "{} has no TCP", self.name());
         match self {
             Self::Floe => floe(&mut command, options),
             Self::Libnice => libnice(&mut command, options),
@@ -184,6 +232,7 @@ impl Implementation {
             Self::Pion | Self::Rice | Self::WebrtcIce => {
                 assert!(!options.loopback, "it gathers on other addresses than loopback");
                 command.args(options.ipv4_only.then_some("--ipv4-only"));
+                command.args(over_tcp.then_some("--only-tcp"));
             }
         }
         if !matches!(self, Self::Floe | Self::Aioice) && options.exchange == Exchange::Complete {
@@ -196,7 +245,7 @@ impl Implementation {
         if let Some(server) = &options.stun {
             let scheme = if self == Self::Floe { "stun:" } else { "" };
             command.args(["--stun", &format!("{scheme}{server}")]);
-            if options.transport.is_some() {
+            if over_tcp {
                 command.args(["--stun", &format!("stun:{server}?transport=tcp")]);
             }
         }
@@ -219,7 +268,15 @@ impl Implementation {
 }
 
 fn floe(command: &mut Command, options: &Options) {
-    command.args(["stdio", "--transport", options.transport.unwrap_or("udp")]);
+    let transport = match options.over {
+        Over::Udp => "udp",
+        Over::UdpThoughTcpIsOffered => "udp,tcp",
+        Over::Tcp(Opener::Floe) => "tcp-active",
+        Over::Tcp(Opener::Peer) => "tcp-passive",
+        Over::Tcp(Opener::Either) => "tcp",
+        Over::Tcp(Opener::AtOnce) => "tcp-so",
+    };
+    command.args(["stdio", "--transport", transport]);
     if options.loopback {
         command.args(["--include-loopback", "--bind", "127.0.0.1"]);
     }
@@ -230,6 +287,10 @@ fn libnice(command: &mut Command, options: &Options) {
     if options.loopback {
         command.args(["--bind", "127.0.0.1"]);
     }
-    command.args(options.tcp.then_some("--tcp"));
+    match options.over {
+        Over::Udp => {}
+        Over::UdpThoughTcpIsOffered => drop(command.arg("--tcp")),
+        Over::Tcp(_) => drop(command.arg("--only-tcp")),
+    }
     command.args(options.regular_nomination.then_some("--regular-nomination"));
 }

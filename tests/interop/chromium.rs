@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::harness::namespace::Namespace;
 use crate::harness::peers::Implementation::{Chromium, Floe};
-use crate::harness::peers::{Exchange, Implementation, Options};
+use crate::harness::peers::{Exchange, Implementation, Opener, Options, Over};
 use crate::harness::session::{Session, Side};
-use crate::run::{record, start, two_hosts};
+use crate::run::{EXCHANGES, assert_transport, record, start, two_hosts};
 use dtls::{Certificate, Server, is_client_hello};
 
 /// A browser takes its time to start.
@@ -21,17 +21,35 @@ const EXTRA: Duration = Duration::from_secs(60);
 /// How long lines are waited for before datagrams are looked for again.
 const TURN: Duration = Duration::from_millis(10);
 
-const EXCHANGES: [Exchange; 3] = [Exchange::FullTrickle, Exchange::HalfTrickle, Exchange::Complete];
-
 #[test]
 fn chromium_is_controlled() {
     let test = "chromium::chromium_is_controlled";
-    each_exchange(test, [Floe, Chromium], &EXCHANGES, false);
+    each_exchange(test, [Floe, Chromium], &EXCHANGES, &Options::default());
 }
 
 #[test]
 fn chromium_controls() {
-    each_exchange("chromium::chromium_controls", [Chromium, Floe], &EXCHANGES, false);
+    let test = "chromium::chromium_controls";
+    each_exchange(test, [Chromium, Floe], &EXCHANGES, &Options::default());
+}
+
+/// Over TCP it opens connections and accepts none. It names no TCP candidate
+/// either, so that its connections are news to this agent.
+#[test]
+fn chromium_is_controlled_over_tcp() {
+    let test = "chromium::chromium_is_controlled_over_tcp";
+    each_exchange(test, [Floe, Chromium], &EXCHANGES, &over_tcp());
+}
+
+#[test]
+fn chromium_controls_over_tcp() {
+    let test = "chromium::chromium_controls_over_tcp";
+    each_exchange(test, [Chromium, Floe], &EXCHANGES, &over_tcp());
+}
+
+/// This agent has passive candidates alone, and none for UDP.
+fn over_tcp() -> Options {
+    Options { over: Over::Tcp(Opener::Peer), ..Options::default() }
 }
 
 /// By its default it does not tell its addresses, but names for them. Its own
@@ -39,13 +57,17 @@ fn chromium_controls() {
 #[test]
 fn chromium_is_controlled_and_names_its_addresses() {
     let test = "chromium::chromium_is_controlled_and_names_its_addresses";
-    each_exchange(test, [Floe, Chromium], &[Exchange::FullTrickle], true);
+    each_exchange(test, [Floe, Chromium], &[Exchange::FullTrickle], &named());
 }
 
 #[test]
 fn chromium_controls_and_names_its_addresses() {
     let test = "chromium::chromium_controls_and_names_its_addresses";
-    each_exchange(test, [Chromium, Floe], &[Exchange::FullTrickle], true);
+    each_exchange(test, [Chromium, Floe], &[Exchange::FullTrickle], &named());
+}
+
+fn named() -> Options {
+    Options { mdns: true, ..Options::default() }
 }
 
 /// Nobody tells it of a candidate, so that only this agent can begin. For
@@ -54,7 +76,7 @@ fn chromium_controls_and_names_its_addresses() {
 fn chromium_is_found_by_its_names() {
     let agents = [Floe, Chromium];
     let Some(hosts) = two_hosts("chromium::chromium_is_found_by_its_names", agents) else { return };
-    let options = Options { mdns: true, ..Options::default() };
+    let options = named();
     let mut session = start(agents, &options, hosts.each_ref().map(Some));
     session.extend(EXTRA);
     session.withhold_candidates(0);
@@ -67,21 +89,40 @@ fn chromium_is_found_by_its_names() {
 
 #[test]
 fn chromium_is_controlled_and_both_restart() {
-    both_restart("chromium::chromium_is_controlled_and_both_restart", [Floe, Chromium]);
+    let test = "chromium::chromium_is_controlled_and_both_restart";
+    both_restart(test, [Floe, Chromium], &Options::default());
 }
 
 #[test]
 fn chromium_controls_and_both_restart() {
-    both_restart("chromium::chromium_controls_and_both_restart", [Chromium, Floe]);
+    let test = "chromium::chromium_controls_and_both_restart";
+    both_restart(test, [Chromium, Floe], &Options::default());
 }
 
-fn each_exchange(test: &str, agents: [Implementation; 2], exchanges: &[Exchange], mdns: bool) {
+#[test]
+fn chromium_is_controlled_and_both_restart_over_tcp() {
+    let test = "chromium::chromium_is_controlled_and_both_restart_over_tcp";
+    both_restart(test, [Floe, Chromium], &over_tcp());
+}
+
+#[test]
+fn chromium_controls_and_both_restart_over_tcp() {
+    let test = "chromium::chromium_controls_and_both_restart_over_tcp";
+    both_restart(test, [Chromium, Floe], &over_tcp());
+}
+
+fn each_exchange(
+    test: &str,
+    agents: [Implementation; 2],
+    exchanges: &[Exchange],
+    options: &Options,
+) {
     let Some(hosts) = two_hosts(test, agents) else { return };
     let certificate = Certificate::make();
     let fingerprint = Some(certificate.fingerprint());
     for exchange in exchanges {
         let fingerprint = fingerprint.clone();
-        let options = Options { exchange: *exchange, mdns, fingerprint, ..Options::default() };
+        let options = Options { exchange: *exchange, fingerprint, ..options.clone() };
         let mut session = connect(agents, &options, &hosts);
         finish(&mut session, agents, &hosts, &certificate);
         session.close();
@@ -91,14 +132,15 @@ fn each_exchange(test: &str, agents: [Implementation; 2], exchanges: &[Exchange]
 
 /// The handshake, which is tried from the first connection on, comes to its
 /// end after both have restarted.
-fn both_restart(test: &str, agents: [Implementation; 2]) {
+fn both_restart(test: &str, agents: [Implementation; 2], options: &Options) {
     let Some(hosts) = two_hosts(test, agents) else { return };
     let certificate = Certificate::make();
     let fingerprint = Some(certificate.fingerprint());
-    let options = Options { fingerprint, ..Options::default() };
+    let options = Options { fingerprint, ..options.clone() };
     let mut session = connect(agents, &options, &hosts);
     for who in [0, 1] {
         restart(&mut session, who, floe_of(agents));
+        assert_transport(&session, agents, options.over);
     }
     finish(&mut session, agents, &hosts, &certificate);
     session.close();
@@ -121,6 +163,7 @@ fn connect(agents: [Implementation; 2], options: &Options, hosts: &[Namespace; 2
     assert!(!candidates.is_empty());
     assert!(candidates.iter().all(|line| is_named(line) == options.mdns), "{candidates:?}");
     until_same_pair(&mut session);
+    assert_transport(&session, agents, options.over);
     session.until("a datagram", |sides| !sides[floe].received.is_empty());
     let (_, first) = &session.sides[floe].received[0];
     assert!(is_client_hello(first), "{first:02x?}");

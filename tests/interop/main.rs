@@ -11,9 +11,10 @@ mod conflict;
 mod harness;
 mod restart;
 mod run;
+mod tcp;
 
 use harness::peers::Implementation::{Aioice, Floe, Libnice};
-use harness::peers::{Exchange, Options};
+use harness::peers::{Exchange, Options, Over};
 use run::{each_exchange, negotiate, over_loopback, two_hosts};
 
 #[test]
@@ -55,10 +56,11 @@ fn libnice_controls_without_trickle() {
     over_loopback([Libnice, Floe], &options);
 }
 
-/// Candidates that are not supported do no harm.
+/// Over UDP, which is preferred.
 #[test]
 fn libnice_offers_tcp_too() {
-    over_loopback([Floe, Libnice], &Options { tcp: true, ..Options::default() });
+    let options = Options { over: Over::UdpThoughTcpIsOffered, ..Options::default() };
+    over_loopback([Floe, Libnice], &options);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::contestant::{Contestant, Trial};
-use crate::harness::peers::{Implementation, Options};
+use crate::harness::peers::{Implementation, Opener, Options, Over};
 use crate::harness::session::{Session, Side};
 use crate::reference::Took;
 use crate::topology::Lab;
@@ -61,7 +61,7 @@ impl Contestant for Agents {
 impl Agents {
     /// TCP alone, opened from both sides.
     pub(crate) fn simultaneous_open() -> Self {
-        let options = Options { transport: Some("tcp-so"), ..Options::default() };
+        let options = Options { over: Over::Tcp(Opener::AtOnce), ..Options::default() };
         Agents { name: "floe TCP-SO", implementation: Implementation::Floe, options }
     }
 

@@ -20,6 +20,7 @@ mod reasons;
 mod reference;
 mod reference_udp;
 mod rules;
+mod simultaneous;
 mod stun_message;
 mod stun_server;
 mod table;

@@ -123,6 +123,16 @@ pub(crate) fn skew_curve() -> Vec<Cell> {
         .collect()
 }
 
+/// The same over IPv6, where firewalls stand in the place of NATs, at one
+/// distance.
+pub(crate) fn skew_curve_of_firewalls() -> Vec<Cell> {
+    let kinds = [Unsolicited::Drop, Unsolicited::Reset]
+        .map(|unsolicited| Nat { unsolicited, ..Nat::FIREWALL });
+    let pairs = kinds.into_iter().flat_map(|first| kinds.map(|second| [first, second]));
+    let rtt = Duration::from_millis(50);
+    pairs.map(|pair| Cell { rtt, family: Family::V6, ..Cell::new(pair) }).collect()
+}
+
 /// M3: every mapping with every filter, silent or not, in pairs, and then what
 /// stands beside the matrix.
 pub(crate) fn nat_matrix() -> Vec<Cell> {

@@ -13,7 +13,9 @@ use crate::agents::Agents;
 use crate::contestant::{Contestant, Dcutr, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
 use crate::harness::peers::{Implementation, Options};
 use crate::ready;
-use crate::table::{SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve};
+use crate::table::{
+    SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve, skew_curve_of_firewalls,
+};
 
 #[test]
 #[ignore = "measures for minutes, by hand"]
@@ -57,7 +59,8 @@ fn skew_curve_of_agents() {
         let floe = Agents::simultaneous_open();
         let contestants: Vec<&dyn Contestant> = vec![&ONE_SHOT, &Dcutr, &floe];
         let skews = SKEWS.map(Duration::from_millis).into();
-        print(Table { cells: skew_curve(), skews, contestants, trials: 10, workers: 8 });
+        let cells = [skew_curve(), skew_curve_of_firewalls()].concat();
+        print(Table { cells, skews, contestants, trials: 10, workers: 8 });
     }
 }
 
@@ -66,8 +69,10 @@ fn skew_curve_of_agents() {
 #[ignore = "measures for minutes, by hand"]
 fn nat_matrix_of_agents() {
     if ready("tables::nat_matrix_of_agents") {
-        let floe = Agents::simultaneous_open();
-        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &floe];
+        let tcp = Agents::simultaneous_open();
+        let implementation = Implementation::Floe;
+        let udp = Agents { name: "floe UDP", implementation, options: Options::default() };
+        let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &tcp, &PlainUdp, &udp];
         let skews = [0, 100].map(Duration::from_millis).into();
         print(Table { cells: nat_matrix(), skews, contestants, trials: 2, workers: 8 });
     }

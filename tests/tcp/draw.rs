@@ -70,7 +70,7 @@ pub fn draw(seed: u64, lossy: bool) -> (Plan, Story) {
         [Transports::TCP, PASSIVE],
         [ACTIVE, Transports::ALL],
     ]);
-    let loss = if lossy { dice.range(0..=80) as f64 / 1_000.0 } else { 0.0 };
+    let loss = if lossy { dice.range(0..=30) as f64 / 1_000.0 } else { 0.0 };
     plan.air = Air { loss, jitter: dice.millis(0..=20), blocks_udp: dice.chance(0.3) };
     plan.servers = dice.pick(&[1, 1, 2]);
     plan.configure = match dice.range(0..=3) {

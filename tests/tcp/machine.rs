@@ -1,13 +1,16 @@
 //! An agent on a host of the model: what its core asks of sockets, done by the
 //! model's kernel, and the other way round.
 
+#[path = "machine/look.rs"]
+mod look;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, PairReport, SocketOp, State,
-    StateReason, StreamId,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, SocketOp, State, StateReason,
+    StreamId,
 };
 use floe::candidate::{Candidate, TcpType};
 use floe::rng::Seed;
@@ -67,10 +70,10 @@ pub struct Machine {
     pub requests: BTreeMap<(Connection, TransactionId), usize>,
     /// Attempts at connections to the peer, and when.
     pub connects: Vec<(Time, End)>,
+    /// When connections to servers were begun.
+    pub asked: Vec<Time>,
     /// What it is told to do; more than there is reason for is a loop.
     pub ops: usize,
-    /// Its listeners take nothing in for now.
-    pub paused: bool,
 }
 
 /// What an agent wants its peer to know.
@@ -112,8 +115,8 @@ impl Machine {
             syncs: Vec::new(),
             requests: BTreeMap::new(),
             connects: Vec::new(),
+            asked: Vec::new(),
             ops: 0,
-            paused: false,
         }
     }
 
@@ -201,8 +204,9 @@ impl Machine {
                 self.bind(network, base, ip, Some(tcp_type));
             }
             SocketOp::Connect { base, to, framing } => {
-                if framing == Framing::Rfc4571 {
-                    self.connects.push((now, (base, to)));
+                match framing {
+                    Framing::Rfc4571 => self.connects.push((now, (base, to))),
+                    Framing::Stun => self.asked.push(now),
                 }
                 let entry = &self.bases[&base];
                 let mut local = entry.local;
@@ -371,6 +375,7 @@ impl Machine {
     fn lost(&mut self, socket: SocketId, kind: Option<io::ErrorKind>, now: Time) {
         if let Some((base, from)) = self.end_of(socket) {
             self.links.remove(&(base, from));
+            self.heard.remove(&(base, from));
             self.core.handle_input(now, Input::Disconnected { base, from, kind });
         }
     }
@@ -417,58 +422,8 @@ impl Machine {
     fn end_of(&self, socket: SocketId) -> Option<End> {
         self.links.iter().find(|(_, link)| link.socket == socket).map(|(end, _)| *end)
     }
-
-    /// The open connections.
-    pub fn open(&self) -> impl Iterator<Item = (End, Framing)> {
-        self.links.iter().filter(|(_, link)| link.open).map(|(end, link)| (*end, link.framing))
-    }
-
-    /// Whether it has any socket to this address, open or not.
-    pub fn has_socket(&self, network: &Network, remote: IpAddr) -> bool {
-        network.sockets(self.host).any(|(_, socket)| socket.remote.ip() == remote)
-    }
-
-    /// Something on the way resets every connection to a peer, at both ends.
-    pub fn reset_all(&mut self, network: &mut Network) {
-        let peers = |link: &&Link| link.open && link.framing == Framing::Rfc4571;
-        let sockets: Vec<SocketId> = self.links.values().filter(peers).map(|l| l.socket).collect();
-        for socket in sockets {
-            network.abort(socket);
-            let kind = ErrorKind::ConnectionReset;
-            self.happened(network, HostEvent::Reset { socket, kind });
-        }
-    }
-
-    pub fn pause(&mut self, network: &mut Network, paused: bool) {
-        for listener in self.bases.values().filter_map(|base| base.listener) {
-            network.pause_accepting(listener, paused);
-        }
-    }
-
-    pub fn tcp_type(&self, base: BaseId) -> Option<TcpType> {
-        self.bases.get(&base).and_then(|base| base.tcp_type)
-    }
-
-    pub fn local(&self, base: BaseId) -> SocketAddr {
-        self.bases[&base].local
-    }
-
-    pub fn pairs(&self) -> Vec<PairReport> {
-        self.core.pairs(STREAM).collect()
-    }
-
-    pub fn send_path(&self) -> Option<End> {
-        self.send_path
-    }
-
-    pub fn connected(&self) -> bool {
-        matches!(self.core.state(), State::Connected | State::Completed)
-    }
 }
 
 fn close(network: &mut Network, link: &Link, abort: bool) {
     if abort { network.abort(link.socket) } else { network.close(link.socket) }
 }
-
-/// What the model says where a kernel would have the errno.
-pub const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;

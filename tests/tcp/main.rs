@@ -7,6 +7,7 @@ mod cells;
 mod draw;
 mod ending;
 mod figures;
+mod gathering;
 mod machine;
 mod matrix;
 #[path = "../model/mod.rs"]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use floe::agent::{PairReport, State, Transports};
-use floe::candidate::{Candidate, Kind, TcpType};
+use floe::candidate::{Kind, TcpType};
 use floe::check::{FailReason, PairState};
 use floe::net::{NotConnected, Protocol};
 use floe::tcp::Framing;
@@ -301,78 +301,4 @@ fn a_lite_agent_is_passive() {
     assert!(world.exchanges(b"to and fro"));
     assert_eq!(world.machines[1].core.state(), State::Completed);
     world.close();
-}
-
-/// §4.1, §5.2: servers are asked from the candidate's own port, and their
-/// connections stay open until ICE has completed.
-#[test]
-fn connections_to_servers_come_from_the_candidates_port_and_stay() {
-    let server = server_address(false);
-    let mut plan =
-        Plan::new([vec![Rules::PORT_RESTRICTED], vec![Rules::PORT_RESTRICTED]], Transports::TCP);
-    plan.skew = Duration::from_secs(20);
-    let mut world = World::new(plan);
-    let asked = |world: &World, side: usize| {
-        let machine = &world.machines[side];
-        let open = machine.open().filter(|((_, to), _)| *to == server);
-        open.map(|((base, _), framing)| {
-            assert_eq!(framing, Framing::Stun);
-            machine.tcp_type(base).unwrap()
-        })
-        .collect::<BTreeSet<_>>()
-    };
-    let both = BTreeSet::from([TcpType::Passive, TcpType::SimultaneousOpen]);
-    for side in 0..2 {
-        assert_eq!(asked(&world, side), both);
-        let machine = &world.machines[side];
-        for (_, socket) in world.network.sockets(machine.host) {
-            let named = |c: &&Candidate| c.address() == Some(socket.local);
-            assert!(machine.candidates.iter().any(|c| named(&c)), "{}", socket.local);
-        }
-    }
-    world.run_for(Duration::from_secs(20), |_| false);
-    assert_eq!(asked(&world, 0), both);
-    assert!(world.completes());
-    world.run_for(Duration::from_secs(10), |_| false);
-    assert_eq!([0, 1].map(|side: usize| asked(&world, side).len()), [0, 0]);
-}
-
-/// §5.2: what is reflexive of an active candidate has port 9 and the address
-/// of the others.
-#[test]
-fn server_reflexive_candidates_of_all_types() {
-    let mut plan = Plan::new([vec![Rules::PORT_RESTRICTED], vec![]], Transports::TCP);
-    plan.skew = Duration::ZERO;
-    let world = World::new(plan);
-    let reflexive = |tcp_type| {
-        let machine = &world.machines[0];
-        let is = |c: &&Candidate| (c.kind, c.tcp_type) == (Kind::ServerReflexive, Some(tcp_type));
-        let found: Vec<_> = machine.candidates.iter().filter(is).collect();
-        assert_eq!(found.len(), 1, "{tcp_type:?}");
-        found[0].address().unwrap()
-    };
-    assert_eq!(reflexive(TcpType::Active), "203.0.113.1:9".parse().unwrap());
-    assert_eq!(reflexive(TcpType::Passive).ip(), reflexive(TcpType::Active).ip());
-    assert_ne!(reflexive(TcpType::Passive), reflexive(TcpType::SimultaneousOpen));
-}
-
-/// §4.2: one address, component 1; of two servers, the second knows TCP.
-#[test]
-fn priorities_are_those_of_the_formula() {
-    let world = World::new(Plan::new([vec![Rules::PORT_RESTRICTED], vec![]], Transports::ALL));
-    let expected = [
-        (Kind::Host, TcpType::Active, 90, 6),
-        (Kind::Host, TcpType::Passive, 90, 4),
-        (Kind::Host, TcpType::SimultaneousOpen, 90, 2),
-        (Kind::ServerReflexive, TcpType::SimultaneousOpen, 80, 6),
-        (Kind::ServerReflexive, TcpType::Active, 80, 4),
-        (Kind::ServerReflexive, TcpType::Passive, 80, 2),
-    ];
-    for (kind, tcp_type, preference, direction) in expected {
-        let candidates = &world.machines[0].candidates;
-        let found = candidates.iter().find(|c| (c.kind, c.tcp_type) == (kind, Some(tcp_type)));
-        let other = 8191 - u32::from(kind == Kind::ServerReflexive);
-        let priority = (preference << 24) + (((direction << 13) + other) << 8) + 255;
-        assert_eq!(found.unwrap().priority, priority, "{kind:?} {tcp_type:?}");
-    }
 }

@@ -161,6 +161,21 @@ fn attempts_to_one_address_take_turns() {
     }
 }
 
+/// One waits, and all others have had their time: one gives its slot up, and
+/// waits in its turn for as long.
+#[test]
+fn a_single_attempt_that_waits_sets_off_no_round() {
+    let mut bench = Bench::new();
+    (1..=6).for_each(|port| bench.want(&format!("192.0.2.1:{port}")));
+    bench.run(ms(10_000), |bench, op| {
+        if let Op::Inspect(key) = op {
+            bench.table.inspected(key, Handshake::SynSent, bench.now, &mut bench.rng);
+        }
+    });
+    let later: Vec<u64> = bench.connects()[5..].iter().map(|(at, _)| *at).collect();
+    assert_eq!(later, [1_200, 2_400, 3_600, 4_800, 6_000, 7_200, 8_400, 9_600]);
+}
+
 #[test]
 fn what_has_the_peers_syn_is_not_touched_before_its_cap() {
     let mut bench = Bench::new();

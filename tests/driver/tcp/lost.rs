@@ -6,7 +6,7 @@ use floe::candidate::{Candidate, TcpType};
 use floe::check::Role;
 
 use super::proxy::Proxy;
-use super::{ACTIVE, NONE, PASSIVE, SO, listener, tcp_config, until};
+use super::{ACTIVE, NONE, PASSIVE, SO, listener, regained, tcp_config, until};
 use crate::{V4, connection, gathered, in_time, parameters, passes};
 
 /// `a` reaches `b` through a proxy only.
@@ -43,25 +43,17 @@ async fn a_connection_that_is_reset_is_opened_again_from_the_active_and_the_so_s
             passes(&cb, &ca, &[round]).await;
             let opened = proxy.opened();
             proxy.reset();
-            until(&a, State::Disconnected).await;
-            until(&a, State::Connected).await;
+            for agent in [&a, &b] {
+                until(agent, State::Disconnected).await;
+                regained(agent).await;
+            }
+            assert_eq!(a.stats().unrouted + b.stats().unrouted, 0);
             assert_eq!(proxy.opened(), opened + 1, "{tcp_type}: one attempt is enough");
-            passes(&ca, &cb, b"over the new one").await;
-            // The other side has a path again once it has checked its own.
-            in_time(async {
-                while cb.send(b"back").await.is_err() {
-                    cb_pause().await
-                }
-            })
-            .await;
-            let mut buffer = [0; 64];
-            assert_eq!(in_time(ca.recv(&mut buffer)).await.unwrap(), 4);
         }
+        passes(&ca, &cb, b"over the last one").await;
+        passes(&cb, &ca, b"and back").await;
+        assert_eq!([a.state(), b.state()], [State::Completed; 2]);
     }
-}
-
-async fn cb_pause() {
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
 }
 
 /// While there is none, nothing is sent, and nothing waits for ever.
@@ -91,6 +83,10 @@ async fn a_reset_concerns_its_own_agents_only() {
     until(&a, State::Disconnected).await;
     passes(&connection(&other_a, 1), &connection(&other_b, 1), b"there").await;
     passes(&connection(&other_b, 1), &connection(&other_a, 1), b"back").await;
-    until(&a, State::Connected).await;
+    until(&b, State::Disconnected).await;
+    for agent in [&a, &b] {
+        regained(agent).await;
+    }
     passes(&connection(&a, 1), &connection(&b, 1), b"again").await;
+    passes(&connection(&b, 1), &connection(&a, 1), b"and back").await;
 }

@@ -52,6 +52,19 @@ async fn until(agent: &Agent, wanted: State) {
     }
 }
 
+/// Reads events until there is a path again.
+async fn regained(agent: &Agent) {
+    loop {
+        let event = in_time(agent.next_event()).await.expect("the agent is open");
+        if let Event::State { state, .. } = event {
+            match state {
+                State::Connected | State::Completed => return,
+                _ => assert_eq!(state, State::Disconnected),
+            }
+        }
+    }
+}
+
 /// Our candidate and the peer's of the selected pair.
 fn selected(agent: &Agent) -> [Candidate; 2] {
     let stats = agent.stats();

@@ -3,7 +3,7 @@
  *
  *   libnice-peer --controlling|--controlled [--stun ADDRESS:PORT]
  *                [--bind ADDRESS] [--components N] [--no-trickle]
- *                [--regular-nomination] [--tcp]
+ *                [--regular-nomination] [--tcp|--only-tcp]
  *
  * Without --bind libnice takes every address that is not loopback. With
  * --no-trickle candidates are printed only when gathering has ended, and the
@@ -35,7 +35,7 @@ typedef struct {
     GSList *remote; /* candidates kept back by --no-trickle */
 } Peer;
 
-static gboolean controlling, controlled, no_trickle, regular_nomination, tcp;
+static gboolean controlling, controlled, no_trickle, regular_nomination, tcp, only_tcp;
 static gchar *stun, *bind_address;
 static gint components = 1;
 
@@ -48,6 +48,7 @@ static const GOptionEntry options[] = {
     {"no-trickle", 0, 0, G_OPTION_ARG_NONE, &no_trickle, "exchange complete lists", NULL},
     {"regular-nomination", 0, 0, G_OPTION_ARG_NONE, &regular_nomination, "nominate once", NULL},
     {"tcp", 0, 0, G_OPTION_ARG_NONE, &tcp, "offer TCP candidates too", NULL},
+    {"only-tcp", 0, 0, G_OPTION_ARG_NONE, &only_tcp, "offer TCP candidates only", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -389,7 +390,8 @@ static gboolean on_input(GIOChannel *channel, GIOCondition condition, gpointer d
 
 static void configure(NiceAgent *agent)
 {
-    g_object_set(agent, "controlling-mode", controlling, "ice-tcp", tcp, "upnp", FALSE, NULL);
+    g_object_set(agent, "controlling-mode", controlling, "ice-tcp", tcp || only_tcp, "ice-udp",
+                 !only_tcp, "upnp", FALSE, NULL);
     if (stun) {
         gchar *colon = strrchr(stun, ':');
 

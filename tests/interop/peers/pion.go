@@ -1,12 +1,13 @@
 // A pion/ice agent behind the JSON Lines of `ice-probe stdio`.
 //
 //	pion-peer --controlling|--controlled [--stun ADDRESS:PORT]
-//	          [--no-trickle] [--ipv4-only] [--loopback]
+//	          [--no-trickle] [--ipv4-only] [--loopback] [--only-tcp]
 //
 // pion has one component. It lets data through from the moment at which it
 // selects a pair and has no state beyond that one, so that `connected` and
 // `completed` come together. A restart closes its sockets: no data passes
-// until it has selected again. It hides mDNS names from itself here.
+// until it has selected again. It hides mDNS names from itself here. Over TCP
+// it accepts connections and opens none.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -30,6 +32,9 @@ const (
 	maxDatagram = 64 * 1024
 	// pion pings every candidate pair once in 200 ms, without pacing.
 	pacingMs = 50
+	// Of a TCP connection: packets to read, and bytes to write.
+	queue       = 64
+	writeBuffer = 4 * 1024 * 1024
 	// How long after the state "connected" the connection may come.
 	handedOver = 2 * time.Second
 )
@@ -276,18 +281,32 @@ func run() error {
 	noTrickle := flag.Bool("no-trickle", false, "exchange complete lists")
 	ipv4Only := flag.Bool("ipv4-only", false, "no IPv6 candidates")
 	loopback := flag.Bool("loopback", false, "loopback candidates too")
+	onlyTCP := flag.Bool("only-tcp", false, "passive TCP candidates, and no others")
 	flag.Parse()
 	if *controlling == *controlled {
 		return fmt.Errorf("either --controlling or --controlled")
 	}
 	config := ice.AgentConfig{
-		NetworkTypes:     []ice.NetworkType{ice.NetworkTypeUDP4},
 		CandidateTypes:   []ice.CandidateType{ice.CandidateTypeHost},
 		MulticastDNSMode: ice.MulticastDNSModeDisabled,
 		IncludeLoopback:  *loopback,
 	}
+	v4, v6 := ice.NetworkTypeUDP4, ice.NetworkTypeUDP6
+	if *onlyTCP {
+		v4, v6 = ice.NetworkTypeTCP4, ice.NetworkTypeTCP6
+		listener, err := net.Listen("tcp", ":0")
+		if err != nil {
+			return err
+		}
+		mux := ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener: listener, ReadBufferSize: queue, WriteBufferSize: writeBuffer,
+		})
+		defer mux.Close()
+		config.TCPMux = mux
+	}
+	config.NetworkTypes = []ice.NetworkType{v4}
 	if !*ipv4Only {
-		config.NetworkTypes = append(config.NetworkTypes, ice.NetworkTypeUDP6)
+		config.NetworkTypes = append(config.NetworkTypes, v6)
 	}
 	if *stun != "" {
 		url, err := ice.ParseURL("stun:" + *stun)

@@ -16,6 +16,8 @@ pub struct Options {
     pub trickle: bool,
     /// Whether there are IPv6 candidates.
     pub ipv6: bool,
+    /// Whether there are TCP candidates, and no others.
+    pub only_tcp: bool,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
                 "--controlled" => role = Some(false),
                 "--no-trickle" => options.trickle = false,
                 "--ipv4-only" => options.ipv6 = false,
+                "--only-tcp" => options.only_tcp = true,
                 other => usage(other),
             }
         }
@@ -38,7 +41,8 @@ impl Options {
 }
 
 fn usage(what: &str) -> ! {
-    eprintln!("{what}\nusage: --controlling|--controlled [--no-trickle] [--ipv4-only]");
+    const WORDS: &str = "--controlling|--controlled [--no-trickle] [--ipv4-only] [--only-tcp]";
+    eprintln!("{what}\nusage: {WORDS}");
     std::process::exit(2)
 }
 

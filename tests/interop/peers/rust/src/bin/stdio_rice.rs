@@ -6,10 +6,15 @@
 //! components, but 0.4 reports the pair that was nominated last as the one of
 //! each of them, so that there is one here. It sends USE-CANDIDATE in either
 //! role; `use-candidate` is printed when such a request has been answered.
+//!
+//! Over TCP it accepts connections and opens none: 0.4 takes no connection
+//! that was opened for it after gathering has ended. There it is not told
+//! that the peer has no more candidates: with nothing to check itself it would
+//! fail at once, ahead of the peer's connections (RFC 8863 is not in it).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -41,7 +46,18 @@ const HEADER: usize = 20;
 
 enum Incoming {
     Line(Line),
-    Datagram { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    Accepted {
+        from: SocketAddr,
+        to: SocketAddr,
+        stream: TcpStream,
+    },
+    /// A datagram, or a piece of a stream.
+    Bytes {
+        transport: TransportType,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
     End,
 }
 
@@ -49,8 +65,11 @@ struct Peer {
     agent: Agent,
     stream: usize,
     trickle: bool,
+    only_tcp: bool,
     ufrag: String,
     sockets: BTreeMap<SocketAddr, Arc<UdpSocket>>,
+    /// By their local and remote addresses.
+    streams: BTreeMap<(SocketAddr, SocketAddr), TcpStream>,
     epoch: std::time::Instant,
     /// The transactions of requests with USE-CANDIDATE.
     nominations: BTreeSet<Vec<u8>>,
@@ -74,7 +93,7 @@ fn main() {
 
 impl Peer {
     /// Gathers on every address of this machine but loopback.
-    fn start(options: &Options, datagrams: &SyncSender<Incoming>) -> Self {
+    fn start(options: &Options, incoming: &SyncSender<Incoming>) -> Self {
         let trickle = options.trickle;
         let mut agent =
             Agent::builder().controlling(options.controlling).trickle_ice(trickle).build();
@@ -87,16 +106,24 @@ impl Peer {
         print_state("new");
         stream.set_local_credentials(Credentials { ufrag: ufrag.clone(), passwd });
         let mut sockets = BTreeMap::new();
+        let mut bound = Vec::new();
         for ip in addresses(options.ipv6) {
-            let socket = UdpSocket::bind((ip, 0)).expect("an address of this machine");
-            let address = socket.local_addr().expect("it is bound");
-            let socket = Arc::new(socket);
-            let sender = datagrams.clone();
-            let reader = Arc::clone(&socket);
-            thread::spawn(move || read_datagrams(&reader, address, &sender));
-            sockets.insert(address, socket);
+            let sender = incoming.clone();
+            if options.only_tcp {
+                let listener = TcpListener::bind((ip, 0)).expect("an address of this machine");
+                let address = listener.local_addr().expect("it is bound");
+                thread::spawn(move || accept(&listener, address, &sender));
+                bound.push((TransportType::Tcp, address));
+            } else {
+                let socket = UdpSocket::bind((ip, 0)).expect("an address of this machine");
+                let address = socket.local_addr().expect("it is bound");
+                let socket = Arc::new(socket);
+                let reader = Arc::clone(&socket);
+                thread::spawn(move || read_datagrams(&reader, address, &sender));
+                sockets.insert(address, socket);
+                bound.push((TransportType::Udp, address));
+            }
         }
-        let bound: Vec<_> = sockets.keys().map(|address| (TransportType::Udp, *address)).collect();
         let first = stream.add_component().expect("the stream takes components");
         assert_eq!(first, COMPONENT);
         let mut component = stream.mut_component(COMPONENT).expect("it was just added");
@@ -105,8 +132,10 @@ impl Peer {
             agent,
             stream: id,
             trickle,
+            only_tcp: options.only_tcp,
             ufrag,
             sockets,
+            streams: BTreeMap::new(),
             epoch: std::time::Instant::now(),
             nominations: BTreeSet::new(),
             local: Vec::new(),
@@ -119,7 +148,12 @@ impl Peer {
             let wait = self.drive();
             match incoming.recv_timeout(wait.min(MAX_WAIT)) {
                 Ok(Incoming::Line(line)) => self.take(line),
-                Ok(Incoming::Datagram { from, to, bytes }) => self.receive(from, to, bytes),
+                Ok(Incoming::Accepted { from, to, stream }) => {
+                    self.streams.insert((to, from), stream);
+                }
+                Ok(Incoming::Bytes { transport, from, to, bytes }) => {
+                    self.receive(Transmit::new(bytes, transport, from, to));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Incoming::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -208,7 +242,9 @@ impl Peer {
                 for candidate in self.remote.drain(..) {
                     stream.add_remote_candidate(candidate);
                 }
-                stream.end_of_remote_candidates();
+                if !self.only_tcp {
+                    stream.end_of_remote_candidates();
+                }
             }
             Line::Send(payload) => {
                 let mut component = stream.mut_component(COMPONENT).expect("there is one");
@@ -221,13 +257,13 @@ impl Peer {
         }
     }
 
-    fn receive(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+    fn receive(&mut self, transmit: Transmit<Vec<u8>>) {
         let now = self.now();
-        if bytes.starts_with(&SUCCESS) && self.nominations.remove(transaction(&bytes)) {
+        let bytes = &transmit.data;
+        if bytes.starts_with(&SUCCESS) && self.nominations.remove(transaction(bytes)) {
             print_more("use-candidate");
         }
         let mut stream = self.agent.mut_stream(self.stream).expect("there is one stream");
-        let transmit = Transmit::new(bytes, TransportType::Udp, from, to);
         let reply = stream.handle_incoming_data(COMPONENT, transmit, now);
         if let Some(data) = reply.data {
             print_received(data.as_ref());
@@ -243,9 +279,11 @@ impl Peer {
         if transmit.data.starts_with(&REQUEST) && has_use_candidate(&transmit.data) {
             self.nominations.insert(transaction(&transmit.data).to_owned());
         }
+        // What cannot be sent is lost, as on any network.
         if let Some(socket) = self.sockets.get(&transmit.from) {
-            // What cannot be sent is lost, as on any network.
             let _ = socket.send_to(&transmit.data, transmit.to);
+        } else if let Some(stream) = self.streams.get_mut(&(transmit.from, transmit.to)) {
+            let _ = stream.write_all(&transmit.data);
         }
     }
 }
@@ -267,13 +305,40 @@ fn read_datagrams(socket: &UdpSocket, to: SocketAddr, sender: &SyncSender<Incomi
         match socket.recv_from(&mut buffer) {
             Ok((length, from)) => {
                 let bytes = buffer[..length].to_vec();
-                if sender.send(Incoming::Datagram { from, to, bytes }).is_err() {
+                let transport = TransportType::Udp;
+                if sender.send(Incoming::Bytes { transport, from, to, bytes }).is_err() {
                     return;
                 }
             }
             // What an earlier datagram met.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
             Err(_) => return,
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, to: SocketAddr, sender: &SyncSender<Incoming>) {
+    while let Ok((stream, from)) = listener.accept() {
+        let Ok(reader) = stream.try_clone() else { return };
+        if sender.send(Incoming::Accepted { from, to, stream }).is_err() {
+            return;
+        }
+        let sender = sender.clone();
+        thread::spawn(move || read_stream(reader, from, to, &sender));
+    }
+}
+
+fn read_stream(
+    mut stream: TcpStream,
+    from: SocketAddr,
+    to: SocketAddr,
+    sender: &SyncSender<Incoming>,
+) {
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        let (transport, bytes) = (TransportType::Tcp, buffer[..length].to_vec());
+        if sender.send(Incoming::Bytes { transport, from, to, bytes }).is_err() {
+            return;
         }
     }
 }

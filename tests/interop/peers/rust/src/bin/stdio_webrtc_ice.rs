@@ -59,6 +59,7 @@ struct Peer {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Error> {
     let options = Options::read();
+    assert!(!options.only_tcp, "webrtc-ice has no TCP");
     let (sender, mut lines) = mpsc::channel(QUEUE);
     std::thread::spawn(move || read_lines(|line| sender.blocking_send(line).is_ok()));
     let mut peer = Peer::new(&options).await?;

@@ -1,0 +1,5 @@
+//! The libFuzzer entry of [`floe_fuzz::tcp_connections`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| floe_fuzz::tcp_connections::run(data));

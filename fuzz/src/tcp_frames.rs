@@ -1,0 +1,119 @@
+//! A stream in any pieces through [`Deframer`], beside a parser that does it
+//! the plain way: both give the same messages, or end at the same place.
+
+use arbitrary::Unstructured;
+use floe::tcp::{Deframer, Framing, MAX_FRAME, MAX_UNPROVEN_FRAME, head};
+
+/// Bytes of a stream.
+const MAX_STREAM: usize = 200_000;
+
+/// All that was read, and the messages from its front.
+struct Plain {
+    framing: Framing,
+    limit: usize,
+    read: Vec<u8>,
+}
+
+impl Plain {
+    /// The next message; an error where the stream cannot go on.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, ()> {
+        let (skipped, len) = match self.framing {
+            Framing::Rfc4571 if self.read.len() < 2 => return Ok(None),
+            Framing::Rfc4571 => (2, usize::from(self.read[0]) * 256 + usize::from(self.read[1])),
+            Framing::Stun if self.read.is_empty() => return Ok(None),
+            Framing::Stun if self.read[0] >= 64 => return Err(()),
+            Framing::Stun if self.read.len() < 4 => return Ok(None),
+            Framing::Stun if self.read[3] % 4 != 0 => return Err(()),
+            Framing::Stun => (0, 20 + usize::from(self.read[2]) * 256 + usize::from(self.read[3])),
+        };
+        if len > self.limit {
+            return Err(());
+        }
+        if self.read.len() < skipped + len {
+            return Ok(None);
+        }
+        let rest = self.read.split_off(skipped + len);
+        let mut message = std::mem::replace(&mut self.read, rest);
+        message.drain(..skipped);
+        Ok(Some(message))
+    }
+}
+
+/// Reads one stream as `data` wants it.
+pub fn run(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let choice: u8 = input.arbitrary().unwrap_or_default();
+    let framing = if choice & 1 == 0 { Framing::Rfc4571 } else { Framing::Stun };
+    // In which of the pieces the peer proves itself.
+    let proven_at = usize::from(choice >> 1 & 7);
+    let mut deframer = Deframer::new(framing);
+    let mut plain = Plain { framing, limit: MAX_UNPROVEN_FRAME, read: Vec::new() };
+    let mut total = 0;
+    for piece in 0.. {
+        if piece == proven_at {
+            deframer.prove();
+            plain.limit = MAX_FRAME;
+        }
+        let Some(bytes) = next_piece(&mut input, choice & 0x80 != 0) else { return };
+        total += bytes.len();
+        if total > MAX_STREAM {
+            return;
+        }
+        deframer.extend(&bytes);
+        plain.read.extend(bytes);
+        loop {
+            let expected = plain.next();
+            let found = deframer.next_frame().map(|frame| frame.map(<[u8]>::to_vec));
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found, expected);
+                    if found.is_none() {
+                        break;
+                    }
+                }
+                (Err(_), Err(())) => {
+                    // It stays so, whatever follows.
+                    deframer.extend(b"\0\0\0\0");
+                    assert!(deframer.next_frame().is_err());
+                    return;
+                }
+                (found, expected) => panic!("{found:?} instead of {expected:?}"),
+            }
+        }
+        assert_eq!(deframer.pending(), plain.read.len());
+    }
+}
+
+/// The next bytes of the stream: as they stand, or as a message of that length.
+fn next_piece(input: &mut Unstructured<'_>, framed: bool) -> Option<Vec<u8>> {
+    if input.is_empty() {
+        return None;
+    }
+    let len = usize::from(input.arbitrary::<u8>().ok()?);
+    if framed && len > 200 {
+        // Long, and cheap to write down.
+        let len = (len - 200) * 1_300;
+        let head = head(len).unwrap_or([0xff; 2]);
+        return Some([&head[..], &vec![7; len]].concat());
+    }
+    let bytes = input.bytes(len.min(input.len())).ok()?;
+    match framed {
+        true => Some([&head(bytes.len())?[..], bytes].concat()),
+        false => Some(bytes.to_vec()),
+    }
+}
+
+/// Streams drawn at random, so that the test has some even without a corpus.
+#[test]
+fn streams_of_all_kinds_are_read_alike() {
+    for seed in 0..3_000 {
+        let mut rng = floe::rng::Rng::new(&floe::rng::Seed::from_number(seed));
+        let len = rng.number() as usize % 600;
+        let mut data: Vec<u8> = (0..=len / 8).flat_map(|_| rng.bytes::<8>()).collect();
+        if seed % 3 == 0 {
+            // Short lengths, so that there are whole messages.
+            data.iter_mut().skip(1).for_each(|byte| *byte %= 6);
+        }
+        run(&data);
+    }
+}
