@@ -170,7 +170,7 @@ mod tests {
             lines,
             [
                 "candidate:1 1 UDP 2130706431 192.0.2.7 4000 typ host",
-                "candidate:2 1 TCP 1520435199 192.0.2.7 4000 typ host tcptype so",
+                "candidate:2 1 TCP 1516240895 192.0.2.7 4000 typ host tcptype so",
             ]
         );
     }

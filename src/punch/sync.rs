@@ -19,6 +19,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// A proposal's T0 is the longest round trip seen ahead, twice and four times
 /// that after one that was lost, and this: the agreement is there before it.
 const MARGIN: Duration = Duration::from_millis(20);
+/// Where the peer says that it has begun so much later than an exchange, and
+/// has answered nothing, the exchange begins again: its questions are old.
+const TOO_EARLY: Duration = Duration::from_millis(500);
 /// How often an exchange proposes a T0 that nobody agrees to.
 const PROPOSALS: usize = 3;
 /// How many exchanges an agent begins.
@@ -87,6 +90,8 @@ pub struct Sync {
     state: SyncState,
     next_id: u32,
     exchanges: u32,
+    /// When the last one began.
+    begun: Time,
     asked: Vec<Asked>,
     next_ask: Option<Time>,
     /// When no more samples are waited for.
@@ -116,6 +121,7 @@ impl Sync {
             state: SyncState::Idle,
             next_id: 1,
             exchanges: 0,
+            begun: now,
             asked: Vec::new(),
             next_ask: None,
             close_at: now,
@@ -259,8 +265,10 @@ impl Sync {
 
     /// The peer, which follows, has begun: only now its answers are quick.
     fn meet(&mut self, now: Time) {
-        let begun = !matches!(self.state, SyncState::Idle | SyncState::Following);
-        if self.leads() && begun && !std::mem::replace(&mut self.greeted, true) {
+        let asks = !matches!(self.state, SyncState::Idle | SyncState::Following);
+        let is_old = self.best.is_none() && self.begun + TOO_EARLY <= now;
+        let first = !std::mem::replace(&mut self.greeted, true);
+        if self.leads() && asks && is_old && first {
             self.exchanges = self.exchanges.saturating_sub(1);
             self.begin(now);
         }
@@ -282,6 +290,7 @@ impl Sync {
             return;
         }
         self.exchanges += 1;
+        self.begun = now;
         self.state = SyncState::Asking;
         self.close_at = now + ASK_SPACING * (ASKS as u32 - 1) + PATIENCE;
         self.ask(now);

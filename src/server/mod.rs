@@ -173,9 +173,9 @@ mod tests {
         for part in [&request[..7], &request[7..], &request[..]] {
             client.write_all(part).await.unwrap();
         }
-        let mut answers = [0; 64];
+        let mut answers = [0; 80];
         client.read_exact(&mut answers).await.unwrap();
-        for answer in answers.chunks(32) {
+        for answer in answers.chunks(40) {
             let response = Message::parse(answer).unwrap();
             assert_eq!(response.xor_mapped_address(), client.local_addr().ok());
         }

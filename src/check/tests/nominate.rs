@@ -193,7 +193,8 @@ fn fast_waits_as_its_description_says() {
     let valid = PairView { rtt: Some(Duration::from_millis(10)), ..stream };
     assert_eq!(fast(ms(30), valid, &[streams(15)]), wait(35));
     assert_eq!(fast(ms(35), valid, &[streams(15)]), Decision::Nominate);
-    assert_eq!(fast(ms(30), valid, &[view(20, STREAM)]), wait(1_030));
+    let unsent = PairView { first_sent: None, sent: 0, ..view(20, STREAM) };
+    assert_eq!(fast(ms(30), valid, &[unsent]), wait(1_030));
 
     let indirect = view(10, INDIRECT);
     assert_eq!(fast(ms(30), indirect, &[unsent]), wait(2_030));
