@@ -93,8 +93,9 @@ struct Entry {
     fast_until: Time,
     /// The peer has passed a check on it, or it leads to a server.
     proven: bool,
-    /// When it began to wait for a slot: who waits longest is next.
-    queued: Time,
+    /// Its place in the queue for slots, from which it goes to the end when it
+    /// has had its time.
+    place: u64,
     /// From when on it may take a slot from a silent attempt: who has just given
     /// one up has had its time.
     preempts: Time,
@@ -119,6 +120,8 @@ pub struct Connections {
     entries: Vec<Entry>,
     /// When attempts were begun, within the last second.
     begun: VecDeque<Time>,
+    /// The next place in the queue for slots.
+    places: u64,
     ops: VecDeque<Op>,
     outcomes: VecDeque<Outcome>,
 }
@@ -161,6 +164,7 @@ impl Connections {
         if self.entries.len() >= MAX_ENTRIES {
             return self.outcomes.push_back(Outcome::Failed(key, NotConnected::Limit));
         }
+        self.places += 1;
         self.entries.push(Entry {
             key,
             phase: Phase::Queued,
@@ -171,7 +175,7 @@ impl Connections {
             deadline: now + LIFETIME,
             fast_until: now + FAST,
             proven: false,
-            queued: now,
+            place: self.places,
             preempts: now,
             history: History::default(),
         });
@@ -264,6 +268,7 @@ impl Connections {
             return self.happened(key, Event::Accepted, now, rng);
         }
         self.make_room(key.remote.ip());
+        self.places += 1;
         self.entries.push(Entry {
             key,
             phase: Phase::Open { since: now },
@@ -274,7 +279,7 @@ impl Connections {
             deadline: now + LIFETIME,
             fast_until: now + FAST,
             proven: false,
-            queued: now,
+            place: self.places,
             preempts: now,
             history: History::default(),
         });
@@ -374,7 +379,7 @@ impl Connections {
         while self.begun.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
             self.begun.pop_front();
         }
-        let mut waiting: Vec<(Time, Key)> = self.waiting().collect();
+        let mut waiting: Vec<(u64, Key)> = self.waiting().collect();
         waiting.sort_unstable();
         for (_, key) in waiting {
             if self.begun.len() >= PER_SECOND {
@@ -392,9 +397,9 @@ impl Connections {
     }
 
     /// Who waits for a slot, and since when.
-    fn waiting(&self) -> impl Iterator<Item = (Time, Key)> {
+    fn waiting(&self) -> impl Iterator<Item = (u64, Key)> {
         let queued = self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
-        queued.map(|entry| (entry.queued, entry.key))
+        queued.map(|entry| (entry.place, entry.key))
     }
 
     fn under_way(&self, ip: IpAddr) -> impl Iterator<Item = &Entry> {
@@ -410,7 +415,8 @@ impl Connections {
     fn yields_to(&self, key: Key) -> Option<(Time, Key)> {
         let preempts = self.find(key)?.preempts;
         let silent = self.under_way(key.remote.ip());
-        let (at, oldest) = silent.filter_map(|entry| Some((entry.yields()?, entry.key))).min()?;
+        let silent = silent.filter_map(|entry| Some((entry.yields()?, entry.place, entry.key)));
+        let (at, _, oldest) = silent.min()?;
         Some((at.max(preempts), oldest))
     }
 
@@ -472,7 +478,8 @@ impl Connections {
                 self.ops.push_back(Op::Connect(key, entry.framing));
             }
             Step::Queue => {
-                (entry.phase, entry.queued) = (Phase::Queued, now);
+                (entry.phase, entry.place) = (Phase::Queued, self.places);
+                self.places += 1;
                 if event == Event::Preempted {
                     entry.preempts = now + times.slot();
                 }

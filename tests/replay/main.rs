@@ -149,7 +149,6 @@ fn every_session_replays() {
         DropReason::TooManyEarly,
         DropReason::Candidate,
         DropReason::Name,
-        DropReason::Unsupported,
         DropReason::Address,
         DropReason::Closed,
     ];

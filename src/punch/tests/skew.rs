@@ -70,7 +70,8 @@ fn t0_is_one_time_in_both_clocks_and_a_round_trip_ahead() {
         assert_eq!(side.in_true_time(next), (1, t0 + millis(250)));
         assert_eq!(state(&side.timing), SyncState::Agreed);
     }
-    assert_eq!((world.sides[0].sent, world.sides[1].sent), (6, 6));
+    // Both have the follower's greeting beside them, and its answer.
+    assert_eq!((world.sides[0].sent, world.sides[1].sent), (7, 7));
 }
 
 #[test]
@@ -89,10 +90,11 @@ fn one_agent_goes_first_and_it_alternates() {
 #[test]
 fn of_uneven_samples_the_shortest_counts_and_dcutr_has_but_the_one() {
     // The third question, the second to come, and its answer take the least:
-    // 40 ms, 6 ms uneven.
+    // 40 ms, 6 ms uneven. The follower's first message is its greeting, which
+    // is answered between the second question and the third.
     let ours = |from: usize, n: usize| {
-        let there = [60, 90, 23, 70, 80];
-        let back = [30, 17, 10, 40, 20];
+        let there = [60, 90, 50, 23, 70, 80];
+        let back = [30, 30, 17, 10, 40, 20];
         vec![millis([there, back][from].get(n).copied().unwrap_or(100))]
     };
     let mut world = World::new(sync(), AHEAD, &ours);
