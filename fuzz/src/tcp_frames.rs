@@ -23,7 +23,7 @@ impl Plain {
             Framing::Stun if self.read.is_empty() => return Ok(None),
             Framing::Stun if self.read[0] >= 64 => return Err(()),
             Framing::Stun if self.read.len() < 4 => return Ok(None),
-            Framing::Stun if self.read[3] % 4 != 0 => return Err(()),
+            Framing::Stun if !self.read[3].is_multiple_of(4) => return Err(()),
             Framing::Stun => (0, 20 + usize::from(self.read[2]) * 256 + usize::from(self.read[3])),
         };
         if len > self.limit {

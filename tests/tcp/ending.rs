@@ -58,7 +58,8 @@ fn the_selected_connection_stays_as_long_as_the_session() {
 /// once a check has passed on it.
 #[test]
 fn a_lost_connection_is_opened_again() {
-    let cases: [(fn() -> Plan, [bool; 2]); 3] = [
+    type Case = (fn() -> Plan, [bool; 2]);
+    let cases: [Case; 3] = [
         (nat, [true, true]),
         (|| open([ACTIVE, PASSIVE]), [true, false]),
         (|| open([PASSIVE, ACTIVE]), [false, true]),
@@ -151,8 +152,8 @@ fn a_restart_keeps_the_connection_and_checks_over_it() {
             assert!(world.completes());
             assert!(world.exchanges(&[b'e', round]));
             world.run_for(SECOND * 10, |_| false);
-            for side in 0..2 {
-                assert!(world.machines[side].requests.len() > checked[side]);
+            for (machine, checked) in world.machines.iter().zip(checked) {
+                assert!(machine.requests.len() > checked);
             }
         }
         assert_eq!(tried(&world), before);

@@ -305,6 +305,7 @@ impl Machine {
     }
 
     /// Whether it concerns a socket of this machine.
+    #[allow(dead_code, reason = "for tests with several agents on a host")]
     pub fn owns(&self, event: &HostEvent) -> bool {
         match event {
             HostEvent::Datagram { to, .. } => {

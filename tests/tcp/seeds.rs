@@ -94,7 +94,7 @@ fn live(seed: u64, lossy: bool, tally: &mut Tally) {
         }
     } else if !connects {
         tally.impossible += 1;
-        world.run_for(SECOND * 120, |world| is_over(world));
+        world.run_for(SECOND * 120, is_over);
         assert!(is_over(&world), "nothing is checked for ever");
     }
     well_behaved(&world, &story);
