@@ -78,6 +78,9 @@ mod tests {
         assert_eq!(tcp(125, Kind::Host, TcpType::Active), 2_111_832_063);
         assert_eq!(tcp(99, Kind::ServerReflexive, TcpType::Active), 1_671_430_143);
         assert_eq!(tcp(99, Kind::ServerReflexive, TcpType::Passive), 1_667_235_839);
+        let reflexive = [TcpType::Active, TcpType::Passive, TcpType::SimultaneousOpen]
+            .map(|tcp_type| tcp(100, Kind::ServerReflexive, tcp_type));
+        assert_eq!(reflexive, [1_688_207_359, 1_684_013_055, 1_692_401_663]);
         assert_eq!(priority(126, u16::MAX, ComponentId::ONE), 2_130_706_431);
         assert_eq!(priority(100, u16::MAX, ComponentId::ONE), 1_694_498_815);
     }

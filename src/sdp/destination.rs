@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::candidate::{Candidate, ComponentId, Host, Kind};
+use crate::candidate::{Candidate, ComponentId, Host, Kind, TcpType};
 use crate::net::Protocol;
 use crate::sdp::{MediaSection, RtcpAddress};
 
@@ -55,7 +55,10 @@ impl DefaultDestination {
     }
 
     /// The candidate of `component` that works most likely without ICE:
-    /// relayed before server-reflexive before host, and UDP before TCP. Without a candidate it is [`Self::UNKNOWN_V4`].
+    /// relayed before server-reflexive before host, and UDP before TCP. Of TCP
+    /// an active candidate comes first, then a passive one, and a
+    /// simultaneous-open one is none (RFC 6544 §4.3). Without a candidate it is
+    /// [`Self::UNKNOWN_V4`].
     pub fn choose(candidates: &[Candidate], component: ComponentId) -> Self {
         let likelihood = |kind| match kind {
             Kind::Relayed => 3,
@@ -66,10 +69,12 @@ impl DefaultDestination {
         candidates
             .iter()
             .filter(|candidate| candidate.component == component)
+            .filter(|candidate| candidate.tcp_type != Some(TcpType::SimultaneousOpen))
             .filter_map(|candidate| Some((candidate, candidate.address()?)))
             .max_by_key(|(candidate, _)| {
                 let is_udp = candidate.protocol == Protocol::Udp;
-                (is_udp, likelihood(candidate.kind), candidate.priority)
+                let is_active = candidate.tcp_type == Some(TcpType::Active);
+                (is_udp, is_active, likelihood(candidate.kind), candidate.priority)
             })
             .map_or(Self::UNKNOWN_V4, |(candidate, address)| DefaultDestination {
                 ip: address.ip(),
@@ -166,4 +171,27 @@ fn says_something(host: &Host, port: u16) -> Option<SocketAddr> {
     let Host::Ip(ip) = host else { return None };
     let says_nothing = ip.is_unspecified() && port == DISCARD;
     (!says_nothing).then(|| SocketAddr::new(*ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6544 §4.3: of TCP the direction that works most likely without ICE.
+    #[test]
+    fn of_tcp_active_comes_first_and_simultaneous_open_is_none() {
+        let candidate = |tcp_type, port: u16| -> Candidate {
+            let priority = 2_000_000_000 - u32::from(port);
+            let line = format!(
+                "candidate:1 1 TCP {priority} 192.0.2.1 {port} typ host tcptype {tcp_type}"
+            );
+            line.parse().unwrap()
+        };
+        let all = [candidate("so", 1), candidate("passive", 2), candidate("active", 9)];
+        let choose =
+            |candidates: &[Candidate]| DefaultDestination::choose(candidates, ComponentId::ONE);
+        assert_eq!((choose(&all).port, choose(&all).protocol), (9, Protocol::Tcp));
+        assert_eq!(choose(&all[..2]).port, 2, "a lite agent has no active one");
+        assert_eq!(choose(&all[..1]), DefaultDestination::UNKNOWN_V4);
+    }
 }

@@ -1,27 +1,23 @@
 //! All connections of an agent and the attempts at them: those that connect()
 //! brought and those that a listener took in, in one table.
 
+mod entry;
+mod slots;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::net::{self, NotConnected};
 use crate::rng::Rng;
-use crate::tcp::ladder::{Event, FAST, LIFETIME, Phase, Step, Times};
+use crate::tcp::connections::entry::{Entry, History};
+use crate::tcp::ladder::{Event, FAST, LIFETIME, Phase, Step};
 use crate::tcp::{Framing, Handshake};
 use crate::timer::Time;
 
-/// Attempts under way to one address of a peer (RFC 6544 §12).
-const PER_ADDRESS: usize = 5;
-/// Attempts that an agent begins within a second.
-const PER_SECOND: usize = 40;
-/// Connections of an agent whose peer has not passed a check, and of them
-/// those from one address.
-const UNPROVEN: usize = 64;
-const UNPROVEN_PER_ADDRESS: usize = 16;
-/// How long a peer may take to pass a check on a connection that it opened.
-const PROOF: Duration = Duration::from_secs(15);
 /// How often the system is asked how far an attempt is.
 const LOOK: Duration = Duration::from_millis(500);
 /// Errors of the system's own that end an attempt.
@@ -77,41 +73,6 @@ pub enum Outcome {
     Lost(Key),
     /// It cannot be opened.
     Failed(Key, NotConnected),
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: Key,
-    phase: Phase,
-    /// How messages stand on it.
-    framing: Framing,
-    /// We want it and open it; else the peer has opened it.
-    dials: bool,
-    persistent: bool,
-    rtt: Option<Duration>,
-    deadline: Time,
-    fast_until: Time,
-    /// The peer has passed a check on it, or it leads to a server.
-    proven: bool,
-    /// Its place in the queue for slots, from which it goes to the end when it
-    /// has had its time.
-    place: u64,
-    /// From when on it may take a slot from a silent attempt: who has just given
-    /// one up has had its time.
-    preempts: Time,
-    history: History,
-}
-
-/// What an attempt went through, for the reason of its end.
-#[derive(Clone, Copy, Debug, Default)]
-struct History {
-    refusals: u32,
-    /// How long the quickest refusal took.
-    quickest: Option<Duration>,
-    failures: u32,
-    error: Option<io::ErrorKind>,
-    /// The peer's SYN was here.
-    half_open: bool,
 }
 
 /// The table.
@@ -373,91 +334,6 @@ impl Connections {
         entries.into_iter().chain(self.next_slot()).min()
     }
 
-    /// Gives slots to those who wait longest, and takes them from silent
-    /// attempts that have had their time.
-    fn grant_slots(&mut self, now: Time, rng: &mut Rng) {
-        while self.begun.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
-            self.begun.pop_front();
-        }
-        let mut waiting: Vec<(u64, Key)> = self.waiting().collect();
-        waiting.sort_unstable();
-        for (_, key) in waiting {
-            if self.begun.len() >= PER_SECOND {
-                return;
-            }
-            if self.is_full(key.remote.ip()) {
-                let Some((_, oldest)) = self.yields_to(key).filter(|(at, _)| *at <= now) else {
-                    continue;
-                };
-                self.happened(oldest, Event::Preempted, now, rng);
-            }
-            self.begun.push_back(now);
-            self.happened(key, Event::Slot, now, rng);
-        }
-    }
-
-    /// Who waits for a slot, and since when.
-    fn waiting(&self) -> impl Iterator<Item = (u64, Key)> {
-        let queued = self.entries.iter().filter(|entry| entry.phase == Phase::Queued);
-        queued.map(|entry| (entry.place, entry.key))
-    }
-
-    fn under_way(&self, ip: IpAddr) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |e| e.phase.has_socket() && e.key.remote.ip() == ip)
-    }
-
-    fn is_full(&self, ip: IpAddr) -> bool {
-        self.under_way(ip).count() >= PER_ADDRESS
-    }
-
-    /// The silent attempt to the same address that gives its slot up to one
-    /// that waits, and when: the oldest.
-    fn yields_to(&self, key: Key) -> Option<(Time, Key)> {
-        let preempts = self.find(key)?.preempts;
-        let silent = self.under_way(key.remote.ip());
-        let silent = silent.filter_map(|entry| Some((entry.yields()?, entry.place, entry.key)));
-        let (at, _, oldest) = silent.min()?;
-        Some((at.max(preempts), oldest))
-    }
-
-    /// When somebody who waits may get a slot.
-    fn next_slot(&self) -> Option<Time> {
-        let is_spent = self.begun.len() >= PER_SECOND;
-        let second = self.begun.front().filter(|_| is_spent).map(|at| *at + Duration::from_secs(1));
-        let slots = self.waiting().filter_map(|(_, key)| {
-            let free = match self.is_full(key.remote.ip()) {
-                true => Some(self.yields_to(key)?.0),
-                false => None,
-            };
-            second.max(free)
-        });
-        slots.min()
-    }
-
-    /// Connections on which no check came in time.
-    fn end_unproven(&mut self, now: Time) {
-        let late = |entry: &&Entry| entry.proof_by().is_some_and(|at| at <= now);
-        let late: Vec<Key> = self.entries.iter().filter(late).map(|entry| entry.key).collect();
-        late.into_iter().for_each(|key| self.drop_entry(key, true));
-    }
-
-    /// Makes room for a connection from an address: the oldest unproven one
-    /// goes, of the same address where that has its share.
-    fn make_room(&mut self, ip: IpAddr) {
-        let unproven = || self.entries.iter().filter(|entry| entry.proof_by().is_some());
-        let of_ip = || unproven().filter(|entry| entry.key.remote.ip() == ip);
-        let oldest = if of_ip().count() >= UNPROVEN_PER_ADDRESS {
-            of_ip().min_by_key(|entry| entry.proof_by())
-        } else if unproven().count() >= UNPROVEN || self.entries.len() >= MAX_ENTRIES {
-            unproven().min_by_key(|entry| entry.proof_by())
-        } else {
-            None
-        };
-        if let Some(key) = oldest.map(|entry| entry.key) {
-            self.drop_entry(key, true);
-        }
-    }
-
     /// One row of the table: what is done after an event.
     fn happened(&mut self, key: Key, event: Event, now: Time, rng: &mut Rng) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) else { return };
@@ -534,67 +410,3 @@ impl Key {
         Key { base, remote: net::canonical(remote) }
     }
 }
-
-impl Entry {
-    /// The times of its ladder, by the round trip that is known, or else by
-    /// what a refusal took: it came from the far end, or from nearer.
-    fn times(&self) -> Times {
-        Times::of(self.rtt.or(self.history.quickest))
-    }
-
-    /// When something is due.
-    fn deadline(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Queued => Some(self.deadline),
-            Phase::Connecting { look, .. } => Some(look.min(self.deadline)),
-            Phase::Pausing { until } | Phase::Adopting { until } => Some(until.min(self.deadline)),
-            Phase::Open { .. } => self.proof_by(),
-        }
-    }
-
-    fn due(&self, now: Time) -> Option<Event> {
-        match self.phase {
-            Phase::Open { .. } => None,
-            _ if self.deadline <= now => Some(Event::Deadline),
-            Phase::Connecting { look, .. } => (look <= now).then_some(Event::Stuck),
-            Phase::Pausing { until } | Phase::Adopting { until } => {
-                (until <= now).then_some(Event::Due)
-            }
-            Phase::Queued => None,
-        }
-    }
-
-    /// When an attempt gives its slot up to others: not once the peer's SYN is
-    /// here.
-    fn yields(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Connecting { since, half_open: None, .. } => Some(since + self.times().slot()),
-            _ => None,
-        }
-    }
-
-    /// Until when the peer has to have passed a check.
-    fn proof_by(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Open { since } if !self.proven && !self.dials => Some(since + PROOF),
-            _ => None,
-        }
-    }
-
-    /// Why it cannot be opened.
-    fn reason(&self) -> NotConnected {
-        let History { refusals, quickest, failures, error, half_open } = self.history;
-        match (quickest, self.rtt) {
-            _ if half_open => NotConnected::HalfOpen,
-            _ if failures > refusals => error.map_or(NotConnected::Silent, NotConnected::System),
-            // Nothing beyond half the way could have answered so soon.
-            (Some(quickest), Some(rtt)) if quickest < rtt / 2 => NotConnected::RefusedNearby,
-            (Some(_), Some(_)) => NotConnected::RefusedByPeer,
-            (Some(_), None) => NotConnected::Refused,
-            (None, _) => NotConnected::Silent,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::slots::{PER_ADDRESS, UNPROVEN, UNPROVEN_PER_ADDRESS};
 use super::*;
 use crate::rng::Seed;
 
