@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `FLOE_LAB_TRIALS` says how often each is tried, `FLOE_LAB_WORKERS` how many
-//! cells are measured at a time. Other contestants go beside the plain ones.
+//! cells are measured at a time, `FLOE_LAB_RTT` which round trip alone, in
+//! milliseconds. Other contestants go beside the plain ones.
 
 use std::time::Duration;
 
@@ -82,7 +83,11 @@ fn print(table: Table<'_>) {
     let number = |name: &str, usual: usize| {
         std::env::var(name).ok().map_or(usual, |value| value.parse().expect(name))
     };
+    let mut cells = table.cells;
+    let only = std::env::var("FLOE_LAB_RTT").ok().map(|rtt| rtt.parse().expect("FLOE_LAB_RTT"));
+    cells.retain(|cell| only.is_none_or(|rtt| cell.rtt == Duration::from_millis(rtt)));
     let table = Table {
+        cells,
         trials: number("FLOE_LAB_TRIALS", table.trials),
         workers: number("FLOE_LAB_WORKERS", table.workers),
         ..table
