@@ -241,7 +241,6 @@ impl Core {
             }
             Outcome::Lost(key) => {
                 self.note_connection(key, ConnectionChange::Lost, now);
-                self.write_early(|o| (o.base.0, o.to) == (key.base, key.remote));
                 self.fail_servers(key);
                 let dials = self.tcp_base(BaseId(key.base));
                 let dials = dials.is_some_and(|(kind, _)| kind != TcpType::Passive);

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::agent::stream::Session;
+use crate::agent::gathering::session_mut;
 use crate::agent::{BaseId, CommandError, Core, DropReason, Event, StreamId, Synchronisation};
 use crate::candidate::TcpType;
 use crate::check::Role;
@@ -26,7 +26,7 @@ impl Core {
             Synchronisation::Dcutr => Timing::dcutr(rank, controls),
         };
         timing.start(now);
-        if let Some(session) = self.current_mut(list) {
+        if let Some(session) = session_mut(&mut self.streams, list) {
             session.timing = timing;
         }
     }
@@ -38,14 +38,12 @@ impl Core {
         now: Time,
     ) -> Result<(), CommandError> {
         self.must_be_open()?;
-        let list = self.stream_mut(stream)?.current.list;
+        let timing = &mut self.stream_mut(stream)?.current.timing;
         let Ok(message) = message.parse::<SyncMessage>() else {
             self.drop_now(DropReason::Malformed, None, now);
             return Err(CommandError::Ignored("it is no message of the agreement on T0"));
         };
-        if let Some(session) = self.current_mut(list) {
-            session.timing.handle_message(now, &message);
-        }
+        timing.handle_message(now, &message);
         self.tcp.sign(now);
         self.advance(now);
         Ok(())
@@ -91,10 +89,5 @@ impl Core {
             let first = timing.goes_first(start.round);
             self.tcp.start_at(Key::new(base.0, to), start.at, first);
         }
-    }
-
-    fn current_mut(&mut self, list: u16) -> Option<&mut Session> {
-        let stream = self.streams.iter_mut().find(|stream| stream.current.list == list);
-        stream.map(|stream| &mut stream.current)
     }
 }

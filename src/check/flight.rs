@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{PairId, Role, StartKind};
+use crate::check::{PairId, Role, Start, StartKind};
 use crate::stun::{Retransmission, TransactionId};
 use crate::timer::Time;
 
@@ -30,6 +30,20 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// Its request, to be sent, again or not.
+    pub(super) fn request(&self, again: bool) -> Start {
+        Start {
+            pair: self.pair,
+            id: self.id,
+            kind: self.kind,
+            again,
+            role: self.role,
+            tie_breaker: self.tie_breaker,
+            use_candidate: self.use_candidate,
+            nomination: self.nomination,
+        }
+    }
+
     /// When the transaction has timed out. RFC 8489 §6.2.1 gives it 79 RTO,
     /// which is 39.5 s for the smallest RTO and four minutes for the largest.
     /// With large ones we retransmit less often rather than longer: no pair

@@ -1,12 +1,11 @@
-//! Reliable paths under the checks: they have to be opened, and they break
-//! (RFC 6544 §7.1, §11.1).
+//! Paths under the checks: their bases vanish, and reliable ones have to be
+//! opened, and break (RFC 6544 §7.1, §11.1).
 
+use std::io;
 use std::net::SocketAddr;
 
 use crate::candidate::PairingClass;
-use crate::check::{
-    Checks, FailReason, ListState, Notice, PairId, PairState, Refused, Role, Start,
-};
+use crate::check::{Checks, FailReason, ListState, Notice, PairId, PairState, Refused, Role};
 use crate::net::NotConnected;
 use crate::timer::Time;
 
@@ -20,16 +19,7 @@ impl Checks {
                 // The answer is waited for from now on.
                 (flight.first_sent, flight.last_sent) = (now, now);
                 flight.deadline = flight.end();
-                starts.push(Start {
-                    pair,
-                    id: flight.id,
-                    kind: flight.kind,
-                    again: false,
-                    role: flight.role,
-                    tie_breaker: flight.tie_breaker,
-                    use_candidate: flight.use_candidate,
-                    nomination: flight.nomination,
-                });
+                starts.push(flight.request(false));
             }
             self.starts.extend(starts);
             self.ask_pair(pair, now);
@@ -102,6 +92,45 @@ impl Checks {
         Ok(())
     }
 
+    /// The system reported an error for datagrams from `base` to `to`. It is
+    /// kept as a reason; the check goes on until its transaction ends.
+    pub fn path_error(&mut self, base: u32, to: SocketAddr, kind: io::ErrorKind) {
+        for list in &self.lists {
+            for id in &list.pairs {
+                let pair = &mut self.pairs[id.0 as usize];
+                let local = &list.local(pair.local).local;
+                if local.base == base && list.remote(pair.remote).remote.address == to {
+                    pair.error = Some(kind);
+                }
+            }
+        }
+    }
+
+    /// A base is gone: its pairs fail at once.
+    pub fn base_lost(&mut self, base: u32, now: Time) {
+        for list in 0..self.lists.len() {
+            for pair in self.lists[list].pairs.clone() {
+                let local = self.pair(pair).local;
+                if self.lists[list].local(local).local.base != base {
+                    continue;
+                }
+                self.discard(pair, FailReason::AddressGone, now);
+            }
+            for entry in &mut self.lists[list].locals {
+                entry.pairable &= entry.local.base != base;
+            }
+        }
+    }
+
+    /// Nothing will bring back the components that have lost their path.
+    pub fn path_lost(&mut self, stream: u16) {
+        if let Some(list) = self.lists.get_mut(usize::from(stream)) {
+            for component in list.components.iter_mut().filter(|c| c.send.is_none()) {
+                component.lost |= list.state == ListState::Completed;
+            }
+        }
+    }
+
     /// Whether a path is of use: a check is under way on it, or its pair is
     /// valid or in a list that is being checked.
     pub fn is_path_wanted(&self, base: u32, to: SocketAddr) -> bool {
@@ -140,6 +169,11 @@ impl Checks {
         if matches!(self.pair(pair).state, PairState::Failed | PairState::Removed) {
             return;
         }
+        self.discard(pair, reason, now);
+    }
+
+    /// Nothing of a pair goes on.
+    fn discard(&mut self, pair: PairId, reason: FailReason, now: Time) {
         self.flights.remove_pair(pair);
         self.unlist_triggered(pair);
         self.set_state(pair, PairState::Failed);

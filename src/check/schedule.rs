@@ -4,7 +4,7 @@
 use crate::check::flight::{Flight, MIN_RTO, rto};
 use crate::check::list::List;
 use crate::check::{
-    Checks, FailReason, ListState, Notice, PairId, PairState, Path, Role, Start, StartKind,
+    Checks, FailReason, ListState, Notice, PairId, PairState, Path, Role, StartKind,
 };
 use crate::rng::Rng;
 use crate::stun::{Retransmission, TransactionId};
@@ -212,8 +212,11 @@ impl Checks {
             reliable,
             cancelled: false,
         };
-        self.emit(&flight, false);
-        self.pair_mut(pair).first_sent.get_or_insert(now);
+        self.starts.push_back(flight.request(false));
+        let entry = self.pair_mut(pair);
+        entry.sent += 1;
+        entry.tally.requests_sent += 1;
+        entry.first_sent.get_or_insert(now);
         self.flights.push(flight);
     }
 
@@ -221,14 +224,6 @@ impl Checks {
     pub(super) fn path(&self, pair: PairId) -> Path {
         let pair = self.pair(pair);
         self.local(pair.stream, pair.local).path
-    }
-
-    fn emit(&mut self, flight: &Flight, again: bool) {
-        let Flight { pair, id, kind, role, tie_breaker, use_candidate, nomination, .. } = *flight;
-        self.pair_mut(pair).sent += 1;
-        self.pair_mut(pair).tally.requests_sent += u32::from(!again);
-        let start = Start { pair, id, kind, again, role, tie_breaker, use_candidate, nomination };
-        self.starts.push_back(start);
     }
 
     /// Retransmits what is due, one a Ta, and ends what has timed out.
@@ -256,16 +251,7 @@ impl Checks {
                 Some(deadline) => {
                     flight.deadline = deadline.min(end);
                     flight.last_sent = now;
-                    let start = Start {
-                        pair: flight.pair,
-                        id: flight.id,
-                        kind: flight.kind,
-                        again: true,
-                        role: flight.role,
-                        tie_breaker: flight.tie_breaker,
-                        use_candidate: flight.use_candidate,
-                        nomination: flight.nomination,
-                    };
+                    let start = flight.request(true);
                     self.pair_mut(start.pair).sent += 1;
                     self.starts.push_back(start);
                     self.next_again = now + self.ta;

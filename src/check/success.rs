@@ -1,6 +1,5 @@
 //! What an answer to a check does (RFC 8445 §7.2.5).
 
-use std::io;
 use std::net::SocketAddr;
 
 use crate::candidate::{Foundation, Kind};
@@ -110,20 +109,6 @@ impl Checks {
     /// RFC 8445 §7.2.5.1: after an answer of 487 the tie-breaker changes.
     pub fn set_tie_breaker(&mut self, tie_breaker: u64) {
         self.former_tie_breaker = Some(std::mem::replace(&mut self.tie_breaker, tie_breaker));
-    }
-
-    /// The system reported an error for datagrams from `base` to `to`. It is
-    /// kept as a reason; the check goes on until its transaction ends.
-    pub fn path_error(&mut self, base: u32, to: SocketAddr, kind: io::ErrorKind) {
-        for list in &self.lists {
-            for id in &list.pairs {
-                let pair = &mut self.pairs[id.0 as usize];
-                let local = &list.local(pair.local).local;
-                if local.base == base && list.remote(pair.remote).remote.address == to {
-                    pair.error = Some(kind);
-                }
-            }
-        }
     }
 
     /// The bases of the valid pairs of a stream.
@@ -306,38 +291,6 @@ impl Checks {
         }
         self.watch_consent(stream, component, best, now);
         self.notices.push_back(Notice::SendPath { stream, component, pair: best });
-    }
-
-    /// A base is gone: its pairs fail at once.
-    pub fn base_lost(&mut self, base: u32, now: Time) {
-        for list in 0..self.lists.len() {
-            for pair in self.lists[list].pairs.clone() {
-                let local = self.pair(pair).local;
-                if self.lists[list].local(local).local.base != base {
-                    continue;
-                }
-                self.flights.remove_pair(pair);
-                self.unlist_triggered(pair);
-                self.set_state(pair, PairState::Failed);
-                let entry = self.pair_mut(pair);
-                (entry.flags.nominating, entry.flags.wanted) = (false, false);
-                entry.reason = Some(FailReason::AddressGone);
-                self.notices.push_back(Notice::Lost(pair, FailReason::AddressGone));
-                self.invalidate(pair, now);
-            }
-            for entry in &mut self.lists[list].locals {
-                entry.pairable &= entry.local.base != base;
-            }
-        }
-    }
-
-    /// Nothing will bring back the components that have lost their path.
-    pub fn path_lost(&mut self, stream: u16) {
-        if let Some(list) = self.lists.get_mut(usize::from(stream)) {
-            for component in list.components.iter_mut().filter(|c| c.send.is_none()) {
-                component.lost |= list.state == ListState::Completed;
-            }
-        }
     }
 
     /// A valid pair is so no more; data goes over the next best.

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::net::{self, NotConnected};
 use crate::rng::Rng;
-use crate::tcp::connections::entry::{Entry, History};
-use crate::tcp::ladder::{Event, FAST, LIFETIME, Phase, Step};
+use crate::tcp::connections::entry::Entry;
+use crate::tcp::ladder::{Event, FAST, Phase, Step};
 use crate::tcp::{Framing, Handshake};
 use crate::timer::Time;
 
@@ -126,20 +126,8 @@ impl Connections {
             return self.outcomes.push_back(Outcome::Failed(key, NotConnected::Limit));
         }
         self.places += 1;
-        self.entries.push(Entry {
-            key,
-            phase: Phase::Queued,
-            framing,
-            dials: true,
-            persistent,
-            rtt,
-            deadline: now + LIFETIME,
-            fast_until: now + FAST,
-            proven: false,
-            place: self.places,
-            preempts: now,
-            history: History::default(),
-        });
+        let entry = Entry::new(key, Phase::Queued, self.places, now);
+        self.entries.push(Entry { framing, dials: true, persistent, rtt, ..entry });
     }
 
     /// The peer showed that it is there: refusals are answered fast again.
@@ -230,20 +218,7 @@ impl Connections {
         }
         self.make_room(key.remote.ip());
         self.places += 1;
-        self.entries.push(Entry {
-            key,
-            phase: Phase::Open { since: now },
-            framing: Framing::Rfc4571,
-            dials: false,
-            persistent: true,
-            rtt: None,
-            deadline: now + LIFETIME,
-            fast_until: now + FAST,
-            proven: false,
-            place: self.places,
-            preempts: now,
-            history: History::default(),
-        });
+        self.entries.push(Entry::new(key, Phase::Open { since: now }, self.places, now));
         self.outcomes.push_back(Outcome::Opened(key));
     }
 

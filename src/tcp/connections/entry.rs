@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::net::NotConnected;
 use crate::tcp::Framing;
 use crate::tcp::connections::Key;
-use crate::tcp::ladder::{Event, Phase, Times};
+use crate::tcp::ladder::{Event, FAST, LIFETIME, Phase, Times};
 use crate::timer::Time;
 
 /// How long a peer may take to pass a check on a connection that it opened.
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) rtt: Option<Duration>,
     pub(super) deadline: Time,
     pub(super) fast_until: Time,
-    /// The peer has passed a check on it, or it leads to a server.
+    /// The peer has passed a check on it.
     pub(super) proven: bool,
     /// Its place in the queue for slots, from which it goes to the end when it
     /// has had its time.
@@ -48,6 +48,24 @@ pub(super) struct History {
 }
 
 impl Entry {
+    /// One that the peer opens: it has frames, and nothing is known of it yet.
+    pub(super) fn new(key: Key, phase: Phase, place: u64, now: Time) -> Self {
+        Entry {
+            key,
+            phase,
+            framing: Framing::Rfc4571,
+            dials: false,
+            persistent: true,
+            rtt: None,
+            deadline: now + LIFETIME,
+            fast_until: now + FAST,
+            proven: false,
+            place,
+            preempts: now,
+            history: History::default(),
+        }
+    }
+
     /// The times of its ladder, by the round trip that is known, or else by
     /// what a refusal took: it came from the far end, or from nearer.
     pub(super) fn times(&self) -> Times {
