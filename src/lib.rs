@@ -13,6 +13,7 @@ pub mod sdp;
 pub mod stun;
 pub mod tcp;
 pub mod timer;
+pub mod turn;
 
 #[cfg(any(feature = "webrtc", feature = "quinn"))]
 pub mod adapter;
