@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The transport protocol of a candidate (RFC 8839 §5.1, RFC 6544 §4.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +89,14 @@ pub fn is_link_local_v6(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }
 
+/// The address that stands for none, of a family.
+pub const fn unspecified(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
 /// The words for what the system says of a path or an address: they stay
 /// the same in every version, whatever the standard library's own are.
 const ERROR_WORDS: [(ErrorKind, &str); 19] = [
@@ -163,6 +171,8 @@ pub enum NotConnected {
     Poisoned,
     /// This system refuses to open a connection from both ends at once.
     NoSimultaneousOpen,
+    /// The TURN server does not relay to the peer's address.
+    RefusedByRelay,
     /// There were as many connections as there may be.
     Limit,
     /// The system refused for this reason.
@@ -184,6 +194,7 @@ impl NotConnected {
             NotConnected::MappingDiffers => "mapping-differs",
             NotConnected::Poisoned => "poisoned",
             NotConnected::NoSimultaneousOpen => "no-simultaneous-open",
+            NotConnected::RefusedByRelay => "refused-by-relay",
             NotConnected::Limit => "limit",
             NotConnected::System(_) => "system",
         }

@@ -105,6 +105,8 @@ pub enum Reason {
     Nominate,
     /// The patience timer of RFC 8863 ends.
     Patience,
+    /// An allocation is asked for, or what hangs on it is refreshed (RFC 8656 §7).
+    Relay,
     /// An attempt to connect, or a connection that has to prove itself, has had
     /// its time (RFC 6544 §7).
     Connect,

@@ -17,23 +17,33 @@ struct Plain {
 impl Plain {
     /// The next message; an error where the stream cannot go on.
     fn next(&mut self) -> Result<Option<Vec<u8>>, ()> {
-        let (skipped, len) = match self.framing {
+        let (skipped, len, padding) = match self.framing {
             Framing::Rfc4571 if self.read.len() < 2 => return Ok(None),
-            Framing::Rfc4571 => (2, usize::from(self.read[0]) * 256 + usize::from(self.read[1])),
-            Framing::Stun if self.read.is_empty() => return Ok(None),
-            Framing::Stun if self.read[0] >= 64 => return Err(()),
-            Framing::Stun if self.read.len() < 4 => return Ok(None),
-            Framing::Stun if !self.read[3].is_multiple_of(4) => return Err(()),
-            Framing::Stun => (0, 20 + usize::from(self.read[2]) * 256 + usize::from(self.read[3])),
+            Framing::Rfc4571 => (2, usize::from(self.read[0]) * 256 + usize::from(self.read[1]), 0),
+            Framing::Stun | Framing::Turn if self.read.is_empty() => return Ok(None),
+            Framing::Turn if (64..80).contains(&self.read[0]) => match self.read.get(2..4) {
+                None => return Ok(None),
+                Some(len) => {
+                    let len = 4 + usize::from(len[0]) * 256 + usize::from(len[1]);
+                    (0, len, (4 - len % 4) % 4)
+                }
+            },
+            Framing::Stun | Framing::Turn if self.read[0] >= 64 => return Err(()),
+            Framing::Stun | Framing::Turn if self.read.len() < 4 => return Ok(None),
+            Framing::Stun | Framing::Turn if !self.read[3].is_multiple_of(4) => return Err(()),
+            Framing::Stun | Framing::Turn => {
+                (0, 20 + usize::from(self.read[2]) * 256 + usize::from(self.read[3]), 0)
+            }
         };
         if len > self.limit {
             return Err(());
         }
-        if self.read.len() < skipped + len {
+        if self.read.len() < skipped + len + padding {
             return Ok(None);
         }
-        let rest = self.read.split_off(skipped + len);
+        let rest = self.read.split_off(skipped + len + padding);
         let mut message = std::mem::replace(&mut self.read, rest);
+        message.truncate(skipped + len);
         message.drain(..skipped);
         Ok(Some(message))
     }
@@ -43,16 +53,21 @@ impl Plain {
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let choice: u8 = input.arbitrary().unwrap_or_default();
-    let framing = if choice & 1 == 0 { Framing::Rfc4571 } else { Framing::Stun };
+    let framing = match (choice & 1, choice & 0x40) {
+        (0, _) => Framing::Rfc4571,
+        (_, 0) => Framing::Stun,
+        _ => Framing::Turn,
+    };
     // In which of the pieces the peer proves itself.
     let proven_at = usize::from(choice >> 1 & 7);
     let mut deframer = Deframer::new(framing);
-    let mut plain = Plain { framing, limit: MAX_UNPROVEN_FRAME, read: Vec::new() };
+    let limit = if framing == Framing::Turn { MAX_FRAME + 20 } else { MAX_UNPROVEN_FRAME };
+    let mut plain = Plain { framing, limit, read: Vec::new() };
     let mut total = 0;
     for piece in 0.. {
         if piece == proven_at {
             deframer.prove();
-            plain.limit = MAX_FRAME;
+            plain.limit = plain.limit.max(MAX_FRAME);
         }
         let Some(bytes) = next_piece(&mut input, choice & 0x80 != 0) else { return };
         total += bytes.len();

@@ -1,5 +1,5 @@
-//! Bases: the sockets that the core asked for, and the candidates that ICE
-//! sessions have on them.
+//! Bases: the sockets that the core asked for, what servers relay for us, and
+//! the candidates that ICE sessions have on them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,15 +9,28 @@ use crate::check::LocalId;
 use crate::stun::CheckTemplate;
 use crate::timer::Time;
 
-/// A socket of a stream's component.
+/// What a base is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Candidates of this machine.
+    Candidates,
+    /// Nothing but the way to a TURN server: a connection to it.
+    Leg,
+    /// What a server relays: it has no socket, and another base under it.
+    Relayed,
+}
+
+/// A socket of a stream's component, or what stands for one.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) id: BaseId,
+    pub(super) purpose: Purpose,
     pub(super) stream: StreamId,
     pub(super) component: ComponentId,
     /// Which way its connections are opened; `None` for UDP.
     pub(super) tcp_type: Option<TcpType>,
-    /// The address that it was asked for.
+    /// The address that it was asked for, or that is relayed; unspecified where
+    /// the system chooses.
     pub(super) ip: IpAddr,
     /// The length of its network's prefix, if known.
     pub(super) prefix: Option<u8>,
@@ -126,6 +139,8 @@ impl Core {
             BasePhase::Open(_) => {
                 self.write_early(|outgoing| outgoing.base == id);
                 self.bases.remove(at);
+                self.relays.all.iter_mut().for_each(|relay| relay.bases.retain(|base| *base != id));
+                self.release_relays(|relay| relay.leg == id, now);
                 self.tcp.close_base(id.0);
                 self.socket_ops.push_back(SocketOp::Close { base: id });
                 self.log.add(now, || Happened::SocketClosed { base: id });

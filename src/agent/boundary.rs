@@ -202,6 +202,7 @@ impl Core {
 
     /// Something happened.
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        let input = self.unwrapped(input);
         if !self.log.is_enabled() {
             return self.do_handle_input(now, input);
         }

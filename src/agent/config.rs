@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agent::Rewrite;
+use crate::agent::{Rewrite, TurnServer};
 use crate::candidate::{RemotePolicy, TcpType};
 use crate::check::{NominationPolicy, Role};
 use crate::net::Protocol;
@@ -110,13 +110,16 @@ pub struct Config {
     pub tie_breaker: Option<u64>,
     /// STUN servers, asked side by side.
     pub stun_servers: Vec<StunServer>,
+    /// TURN servers, whose relays are the way where there is no direct one.
+    /// Each gives a candidate, side by side.
+    pub turn_servers: Vec<TurnServer>,
     /// The pacing that we offer (Ta; `ice-pacing`, RFC 8839 §5.5). Default 5 ms.
     pub pacing: Duration,
     /// Largest number of pairs over all check lists (RFC 8445 §6.1.2.5). Default 100.
     pub max_pairs: usize,
     /// Largest number of remote candidates a stream. Default 256.
     pub max_remote_candidates: usize,
-    /// How long gathering waits for STUN servers before it ends without them.
+    /// How long gathering waits for STUN and TURN servers before it ends without them.
     pub gather_timeout: Duration,
     /// Be a lite agent (RFC 8445 §2.5): host candidates only, one of each
     /// address family, checks are answered and none sent. For servers with a
@@ -158,6 +161,9 @@ pub struct Config {
     pub gather_host: bool,
     /// Server-reflexive candidates are gathered.
     pub gather_server_reflexive: bool,
+    /// Relayed candidates are gathered. Where they are the only ones, nothing
+    /// but the servers is sent to directly. Default yes.
+    pub gather_relayed: bool,
     /// The transports of candidates. Default UDP: TCP, whose losses hold up
     /// what comes behind them, is for the application to choose (RFC 6544 §4.1).
     pub transports: Transports,
@@ -183,6 +189,7 @@ impl Config {
             role,
             tie_breaker: None,
             stun_servers: Vec::new(),
+            turn_servers: Vec::new(),
             pacing: Duration::from_millis(5),
             max_pairs: 100,
             max_remote_candidates: 256,
@@ -199,6 +206,7 @@ impl Config {
             rewrites: Vec::new(),
             gather_host: true,
             gather_server_reflexive: true,
+            gather_relayed: true,
             transports: Transports::UDP,
             synchronisation: Synchronisation::T0,
             simultaneous_open: true,

@@ -10,6 +10,7 @@ use crate::agent::keepalive::Kept;
 use crate::agent::log::Log;
 use crate::agent::network::Place;
 use crate::agent::outgoing::Outgoing;
+use crate::agent::relay::Relays;
 use crate::agent::remote::Held;
 use crate::agent::state::Reported;
 use crate::agent::stats::Selections;
@@ -56,6 +57,7 @@ pub struct Core {
     pub(super) foundations: Foundations,
     /// TCP connections and attempts at them.
     pub(super) tcp: Connections,
+    pub(super) relays: Relays,
     pub(super) gather_pace: GatherPace,
     pub(super) kept: Vec<Kept>,
     /// Remote candidates that wait for an address, or to be judged.
@@ -92,6 +94,7 @@ impl Core {
         }
         let mut core = Core {
             tcp: Connections::default(),
+            relays: Relays::default(),
             gather_pace: GatherPace::default(),
             kept: Vec::new(),
             held: Vec::new(),
@@ -245,6 +248,7 @@ impl Core {
         self.tcp.close();
         self.held.clear();
         self.outgoing.clear();
+        self.release_relays(|_| true, now);
         let bases: Vec<BaseId> = self.bases.iter().map(|base| base.id).collect();
         bases.into_iter().for_each(|base| self.close_base(base, now));
         self.report_closed(now);
@@ -262,7 +266,7 @@ impl Core {
             Input::Woke { slept } => self.woke(slept, now),
             Input::Bound { base, local } => self.bound(base, net::canonical(local), now),
             Input::BindFailed { base, error } => self.bind_failed(base, error, now),
-            Input::Resolved { server, addresses } => self.resolved(server, addresses),
+            Input::Resolved { server, addresses } => self.resolved(server, addresses, now),
             Input::NameResolved { name, addresses } => self.name_resolved(name, addresses, now),
             Input::SendError { base, to, kind } => {
                 let kind = net::error_with_word(kind);
@@ -301,7 +305,11 @@ impl Core {
         let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
         let connect = self.tcp.poll_timeout().into_iter().chain(self.next_timing()).min();
         let connect = connect.map(|t| (t, Reason::Connect));
-        [self.checks.poll_timeout(), gather, keepalive, free, connect].into_iter().flatten().min()
+        let relay = self.next_relay().map(|t| (t, Reason::Relay));
+        [self.checks.poll_timeout(), gather, relay, keepalive, free, connect]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next thing that only the driver can do.
@@ -338,6 +346,7 @@ impl Core {
         self.advance_held(now);
         self.advance_gathering(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);
+        self.advance_relays(now);
         self.advance_keepalives(now);
         self.leave_dead_paths(now);
         self.free(now);
@@ -382,7 +391,8 @@ impl Core {
         match kind {
             Kind::Host => self.config.gather_host,
             Kind::ServerReflexive => self.config.gather_server_reflexive,
-            Kind::PeerReflexive | Kind::Relayed => false,
+            Kind::Relayed => self.config.gather_relayed,
+            Kind::PeerReflexive => false,
         }
     }
 }

@@ -47,6 +47,8 @@ pub enum DropReason {
     /// Something else than STUN came on a connection of a peer that has not
     /// passed a check, or a frame too long for one (RFC 6544 §7.1).
     NotStun,
+    /// It came through a relay, from a peer that has no permission there.
+    NotPermitted,
     /// The agent is closed.
     Closed,
     /// The queue of messages to send was full.
@@ -74,6 +76,7 @@ impl DropReason {
         DropReason::Unsupported,
         DropReason::Address,
         DropReason::NotStun,
+        DropReason::NotPermitted,
         DropReason::Closed,
         DropReason::QueueFull,
     ];
@@ -98,6 +101,7 @@ impl fmt::Display for DropReason {
             DropReason::Unsupported => "unsupported",
             DropReason::Address => "address",
             DropReason::NotStun => "not-stun",
+            DropReason::NotPermitted => "not-permitted",
             DropReason::Closed => "closed",
             DropReason::QueueFull => "queue-full",
         })

@@ -143,6 +143,29 @@ pub enum Event {
         /// restart is ours. See [`super::RemoteParameters::answers`].
         answers: Option<Box<str>>,
     },
+    /// A server relays for us: what comes from `server` on the base `leg` may be
+    /// for the base `base`, and what is sent from that leaves by the server.
+    /// For the driver ([`super::Core::wrap`], [`super::Core::unwrap`]).
+    Relayed {
+        /// What is relayed, as a base.
+        base: BaseId,
+        /// Its address, the relayed one.
+        address: SocketAddr,
+        /// The base that leads to the server.
+        leg: BaseId,
+        /// The server's address.
+        server: SocketAddr,
+    },
+    /// A channel is bound: between a relayed base and a peer data may stand in
+    /// ChannelData with this number. For the driver.
+    Channel {
+        /// The relayed base.
+        base: BaseId,
+        /// The peer.
+        peer: SocketAddr,
+        /// The channel's number.
+        number: u16,
+    },
     /// A message of the agreement on T0, to be carried to the peer at once and
     /// given to its [`super::Core::handle_sync`]. A peer that does not know of
     /// it may be left without.

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::agent::base::{Base, BasePhase, Seat};
+use crate::agent::base::{Base, BasePhase, Purpose, Seat};
 use crate::agent::core::DECISION;
 use crate::agent::network::place;
 use crate::agent::stream::{Session, Stream};
@@ -28,6 +28,8 @@ pub(super) struct Gathering {
     pub(super) sockets: Sockets,
     /// Sockets that the driver has not answered for yet.
     binding: usize,
+    /// Only relays are waited for.
+    awaits_relays: bool,
     /// End-of-candidates was said.
     done: bool,
     /// The server of each server-reflexive candidate.
@@ -61,6 +63,7 @@ impl Gathering {
             awaits_addresses: true,
             sockets: Sockets::Keep,
             binding: 0,
+            awaits_relays: false,
             done: false,
             servers: Vec::new(),
         }
@@ -81,7 +84,13 @@ impl Gathering {
         self.done
     }
 
-    /// The index of the server that gave the candidate.
+    /// Nothing but relays is waited for.
+    pub(super) fn awaits_relays(&self) -> bool {
+        self.awaits_relays && !self.done
+    }
+
+    /// The index of the server that gave the candidate; TURN servers are
+    /// numbered behind the STUN servers.
     pub(super) fn server_of(&self, candidate: LocalId) -> Option<usize> {
         let entry = self.servers.iter().find(|(id, _)| *id == candidate);
         entry.map(|(_, server)| usize::from(*server))
@@ -130,6 +139,7 @@ impl Core {
         let waiting = self.socket_ops.len();
         for (_, list) in &lists {
             self.ask_resolver(*list, waiting);
+            self.ask_resolver_for_relays(waiting);
             self.ask_for_names(*list, waiting);
             let transports = self.config.transports.list(self.config.lite).count();
             let bases = addresses.len() * self.checks.components(*list).len() * transports;
@@ -144,6 +154,7 @@ impl Core {
                 }
             }
         }
+        self.seek_relays(now);
         for (_, list) in lists {
             self.finish_binding(list);
         }
@@ -176,7 +187,9 @@ impl Core {
         ranked: &Ranked,
         now: Time,
     ) {
-        for tcp_type in self.config.transports.list(self.config.lite) {
+        let relay_only = self.is_relay_only();
+        let transports = self.config.transports.list(self.config.lite);
+        for tcp_type in transports.filter(|tcp_type| tcp_type.is_none() || !relay_only) {
             self.use_place(stream, list, component, (ranked, tcp_type), now);
         }
     }
@@ -202,6 +215,7 @@ impl Core {
         let seat = Seat::new(list, ranked.local_preference);
         let serves = |base: &&mut Base| {
             (base.stream, base.component, base.ip, base.scope) == (stream, component, ip, scope)
+                && base.purpose == Purpose::Candidates
                 && base.tcp_type == tcp_type
                 && base.phase != BasePhase::Abandoned
         };
@@ -222,6 +236,7 @@ impl Core {
                 let seats = vec![seat];
                 self.bind(Base {
                     id,
+                    purpose: Purpose::Candidates,
                     stream,
                     component,
                     tcp_type,
@@ -247,14 +262,31 @@ impl Core {
         if phase == BasePhase::Abandoned {
             return self.close_base(id, now);
         }
+        for list in &lists {
+            self.take_seat(id, *list, now);
+        }
+        self.seek_relays(now);
         for list in lists {
-            self.take_seat(id, list, now);
             self.finish_binding(list);
         }
     }
 
-    /// An open base becomes a host candidate of a session.
+    /// An open base becomes a host candidate of a session, or only leads to
+    /// servers.
     fn take_seat(&mut self, id: BaseId, list: u16, now: Time) {
+        match self.is_relay_only() {
+            true => {
+                self.checks.decide_by(list, now + DECISION);
+                if let Some(session) = session_mut(&mut self.streams, list) {
+                    session.gathering.binding -= 1;
+                }
+            }
+            false => self.take_host_seat(id, list, now),
+        }
+        self.seat_relayed(id, list, now);
+    }
+
+    fn take_host_seat(&mut self, id: BaseId, list: u16, now: Time) {
         let Some(base) = self.base(id) else { return };
         let (Some(address), Some(seat)) = (base.address(), base.seat(list)) else { return };
         let (component, preference) = (base.component, seat.local_preference);
@@ -330,7 +362,12 @@ impl Core {
     }
 
     pub(super) fn end_gathering(&mut self, list: u16) {
+        let awaits_relays = self.awaits_relays(list);
         let Some(stream) = self.streams.iter_mut().find(|s| s.current.list == list) else { return };
+        stream.current.gathering.awaits_relays = awaits_relays;
+        if awaits_relays {
+            return;
+        }
         if std::mem::replace(&mut stream.current.gathering.done, true) {
             return;
         }

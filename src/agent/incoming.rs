@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::agent::base::Purpose;
 use crate::agent::outgoing::{MAX_UNKNOWN, Outgoing, What};
 use crate::agent::stream::EarlyCheck;
 use crate::agent::{BaseId, Core, DropReason, Happened, StreamId};
@@ -53,7 +54,15 @@ impl Core {
     ) -> Result<(), DropReason> {
         let entry = self.open_base(base).ok_or(DropReason::UnknownBase)?;
         let stream = entry.stream;
+        if entry.purpose == Purpose::Relayed && !self.opens_relay(base, from) {
+            return Err(DropReason::NotPermitted);
+        }
         let message = Message::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        if let Some(relay) = self.relay_at(base, from)
+            && message.method() != Method::BINDING
+        {
+            return self.read_relay_message(relay, &message, now);
+        }
         if message.method() != Method::BINDING {
             return Err(DropReason::NotForIce);
         }

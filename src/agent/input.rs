@@ -61,7 +61,7 @@ pub enum Input<'a> {
     },
     /// A server's name was resolved ([`SocketOp::Resolve`]); empty if it was not.
     Resolved {
-        /// Index of the server in [`super::Config::stun_servers`].
+        /// Its index, as in [`SocketOp::Resolve`].
         server: usize,
         /// Its addresses, in the resolver's order.
         addresses: &'a [SocketAddr],
@@ -196,6 +196,19 @@ pub enum SocketOp {
         /// How messages stand on it.
         framing: Framing,
     },
+    /// Open a connection to a TURN server, over TLS where the server is reached
+    /// so, from an address of the system's choice; answer with
+    /// [`Input::Connected`], which says to which of the addresses, or
+    /// [`Input::ConnectFailed`] once none answers. Messages stand on it as
+    /// [`Framing::Turn`] says.
+    ConnectServer {
+        /// The number by which the core will know it.
+        base: BaseId,
+        /// Index of the server in [`super::Config::turn_servers`].
+        server: usize,
+        /// Its addresses, of which those that come first are tried first.
+        to: Box<[SocketAddr]>,
+    },
     /// Look how far an attempt is; answer with [`Input::Inspected`].
     Inspect {
         /// The base.
@@ -220,9 +233,10 @@ pub enum SocketOp {
         /// Which one.
         base: BaseId,
     },
-    /// Resolve the host of `stun_servers[server]`; answer with [`Input::Resolved`].
+    /// Resolve the host of a server; answer with [`Input::Resolved`].
     Resolve {
-        /// Index of the server in [`super::Config::stun_servers`].
+        /// Index of the server in [`super::Config::stun_servers`], behind which
+        /// those in [`super::Config::turn_servers`] are numbered.
         server: usize,
     },
     /// Resolve a name of a remote candidate, `<uuid>.local` in lower case, by
@@ -253,7 +267,7 @@ pub enum SocketOp {
 /// A datagram to send; its bytes are in the buffer given to
 /// [`super::Core::poll_transmit`]. On a TCP base it is a message for the
 /// connection to `to`, and [`crate::tcp::head`] goes before it unless the
-/// connection is to a server ([`Framing::Stun`]).
+/// connection is to a server ([`Framing::Stun`], [`Framing::Turn`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// The socket to send it from.

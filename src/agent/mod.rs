@@ -167,6 +167,8 @@ mod parameters;
 mod preset;
 mod record;
 mod reflexive;
+mod relay;
+mod relayed;
 mod remote;
 pub mod replay;
 mod report;
@@ -177,6 +179,7 @@ mod stats;
 mod stream;
 mod tcp;
 mod timing;
+mod turn_server;
 
 pub use crate::candidate::LocalAddress;
 pub use config::{Config, Credentials, RemoteParameters, StunServer, Synchronisation, Transports};
@@ -190,10 +193,11 @@ pub use log::{Happened, LogRecord};
 pub use logfile::{LOG_VERSION, LogFile, LogFileError, LogLine};
 pub use record::{
     Given, RecordedConfig, RecordedError, RecordedInput, RecordedMessage, RecordedPolicy,
-    RecordedTransaction, RecordedUsername, SentMessage,
+    RecordedTransaction, RecordedTurnServer, RecordedUsername, SentMessage,
 };
 pub use report::PairReport;
 pub use restart::Sockets;
 pub use rewrite::{Rewrite, RewriteMode};
 pub use stats::{CandidatePairStats, CandidateStats, IceStats, StatsId, TransportStats};
 pub use tcp::ConnectionChange;
+pub use turn_server::{TurnServer, TurnTransport};

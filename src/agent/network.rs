@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::agent::base::{Base, Purpose};
 use crate::agent::{BaseId, Core, Sockets, StreamId};
 use crate::candidate::Ranked;
 use crate::net;
@@ -52,10 +53,15 @@ impl Core {
     /// Gives up the bases of a stream on addresses that are gone. Returns
     /// whether one of them carried data.
     fn give_up(&mut self, id: StreamId, gone: &[Place], now: Time) -> bool {
-        let is_lost = |base: &&crate::agent::base::Base| {
-            base.stream == id && gone.contains(&(base.ip, base.scope))
+        let is_lost = |base: &&Base| {
+            base.stream == id
+                && base.purpose == Purpose::Candidates
+                && gone.contains(&(base.ip, base.scope))
         };
-        let lost: Vec<BaseId> = self.bases.iter().filter(is_lost).map(|base| base.id).collect();
+        let mut lost: Vec<BaseId> = self.bases.iter().filter(is_lost).map(|base| base.id).collect();
+        let over = self.relays.all.iter().filter(|relay| lost.contains(&relay.leg));
+        let relayed: Vec<BaseId> = over.flat_map(|relay| &relay.bases).copied().collect();
+        lost.extend(relayed);
         let stream = self.stream(id);
         let carried = stream.is_some_and(|stream| {
             stream.paths.iter().flatten().any(|(base, _)| lost.contains(base))
@@ -95,7 +101,7 @@ impl Core {
     }
 
     /// Restarts ICE for a stream, as the application would not have to.
-    fn recover(&mut self, id: StreamId, now: Time) {
+    pub(super) fn recover(&mut self, id: StreamId, now: Time) {
         let connected = self.stream(id).is_some_and(|s| s.paths.iter().any(Option::is_some));
         if self.begin_session(id, Sockets::Keep, None, now).is_err() {
             return;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::agent::core::next;
 use crate::agent::{BaseId, Core, DropReason, Transmit};
 use crate::check::{Role, Start};
-use crate::stun::{self, Algorithm, CheckParameters, CheckTemplate, TransactionId};
+use crate::stun::{self, Algorithm, CheckParameters, CheckTemplate, Method, TransactionId};
 
 /// Messages that may wait. The driver drains the queue after every input, so
 /// more wait only where it does not.
@@ -32,6 +32,8 @@ pub(super) enum What {
     Error { list: u16, algorithm: Algorithm, code: u16, unknown: [u16; MAX_UNKNOWN], count: usize },
     /// A request to a STUN server.
     Server,
+    /// A request to a TURN server.
+    Relay { method: Method, bytes: Box<[u8]> },
     /// One that was written early: what it is made of is gone.
     Written(Box<[u8]>),
 }
@@ -43,7 +45,7 @@ impl What {
             What::Check { list, .. } | What::Success { list, .. } | What::Error { list, .. } => {
                 Some(list)
             }
-            What::Server | What::Written(_) => None,
+            What::Server | What::Relay { .. } | What::Written(_) => None,
         }
     }
 }
@@ -77,6 +79,13 @@ impl Core {
         // Consent is asked for, or answered, one message at a time.
         while let Some(outgoing) = next(&mut self.outgoing, at_rest, 1) {
             if self.write(&outgoing, out).is_some() {
+                if self.is_relayed(outgoing.base) {
+                    let Outgoing { base, to, id, .. } = outgoing;
+                    match self.wrapped(base, to, id, out) {
+                        Some(transmit) => return Some(transmit),
+                        None => continue,
+                    }
+                }
                 let to = match outgoing.what {
                     What::Written(_) => outgoing.to,
                     _ => self.in_scope_of(outgoing.base, outgoing.to),
@@ -105,7 +114,16 @@ impl Core {
                 if self.write(&outgoing, &mut bytes).is_none() {
                     continue;
                 }
-                outgoing.to = self.in_scope_of(outgoing.base, outgoing.to);
+                let Outgoing { base, to, id, .. } = outgoing;
+                match self.is_relayed(base) {
+                    true => match self.wrapped(base, to, id, &mut bytes) {
+                        Some(transmit) => {
+                            (outgoing.base, outgoing.to) = (transmit.base, transmit.to)
+                        }
+                        None => continue,
+                    },
+                    false => outgoing.to = self.in_scope_of(base, to),
+                }
                 outgoing.what = What::Written(bytes.as_slice().into());
             }
             self.outgoing.push_back(outgoing);
@@ -114,7 +132,7 @@ impl Core {
 
     fn write(&mut self, outgoing: &Outgoing, out: &mut Vec<u8>) -> Option<()> {
         let Outgoing { base, to, id, ref what } = *outgoing;
-        if let What::Written(bytes) = what {
+        if let What::Written(bytes) | What::Relay { bytes, .. } = what {
             out.clear();
             out.extend_from_slice(bytes);
             return Some(());
@@ -122,7 +140,7 @@ impl Core {
         self.open_base(base)?;
         let session = |list| self.streams.iter().find_map(|stream| stream.session(list));
         match *what {
-            What::Written(_) => {}
+            What::Written(_) | What::Relay { .. } => {}
             What::Check { list, role, tie_breaker, use_candidate, nomination } => {
                 let key = &session(list)?.remote.as_ref()?.key;
                 let current =

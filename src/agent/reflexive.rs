@@ -17,7 +17,12 @@ use crate::timer::Time;
 const DISCARD: u16 = 9;
 
 impl Core {
-    pub(super) fn resolved(&mut self, server: usize, addresses: &[SocketAddr]) {
+    /// The name of a server was resolved; TURN servers are numbered behind the
+    /// STUN servers.
+    pub(super) fn resolved(&mut self, server: usize, addresses: &[SocketAddr], now: Time) {
+        if let Some(server) = server.checked_sub(self.config.stun_servers.len()) {
+            return self.relay_resolved(server, addresses, now);
+        }
         for stream in &mut self.streams {
             if let Some(gatherer) = &mut stream.current.gathering.gatherer {
                 gatherer.resolved(server, addresses);
@@ -119,7 +124,7 @@ impl Core {
     }
 
     /// A server-reflexive candidate, if it is not redundant (§5.1.3).
-    fn add_reflexive(
+    pub(super) fn add_reflexive(
         &mut self,
         list: u16,
         id: BaseId,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::agent::base::Purpose;
 use crate::agent::core::DECISION;
 use crate::agent::{CommandError, Core, DropReason, Happened, SocketOp, StreamId};
 use crate::candidate::{AddressRefusal, Candidate, Host, OwnAddress, TcpType, is_mdns_name};
@@ -44,7 +45,8 @@ impl Core {
     /// # Errors
     /// Why not.
     pub fn admits(&self, address: SocketAddr, protocol: Protocol) -> Result<(), AddressRefusal> {
-        let open = self.bases.iter().filter(|base| base.is_open());
+        let open = self.bases.iter();
+        let open = open.filter(|base| base.is_open() && base.purpose == Purpose::Candidates);
         let own = open.map(|base| OwnAddress { ip: base.ip, prefix: base.prefix });
         self.config.remote_policy.admits(address, protocol, own)
     }

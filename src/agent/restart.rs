@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use crate::agent::relay::{Phase, Relay};
 use crate::agent::stream::{Session, Stream};
-use crate::agent::{CommandError, Core, Credentials, Event, SocketOp, StreamId};
+use crate::agent::{BaseId, CommandError, Core, Credentials, Event, SocketOp, StreamId};
 use crate::candidate::ComponentId;
 use crate::check::ListState;
 use crate::timer::Time;
@@ -80,6 +81,8 @@ impl Core {
         };
         dropped.into_iter().for_each(|list| self.drop_session(list, now));
         self.stream_mut(id)?.previous = kept.map(Box::new);
+        // What came to nothing is tried anew.
+        self.relays.all.retain(|relay| relay.stream != id || relay.phase != Phase::Over);
         if self.has_begun {
             self.socket_ops.push_back(SocketOp::ListAddresses);
         }
@@ -151,10 +154,19 @@ impl Core {
         if self.checks.list_state(list) != Some(ListState::Completed) {
             return;
         }
-        let used = self.checks.valid_bases(list);
+        let valid = self.checks.valid_bases(list);
         let of_stream = self.bases.iter().filter(|base| base.stream == id);
-        let (kept, unused): (Vec<_>, Vec<_>) =
-            of_stream.map(|base| base.id).partition(|base| used.contains(&base.0));
+        let (relayed, own): (Vec<_>, Vec<_>) =
+            of_stream.map(|base| base.id).partition(|base| self.relay_under(*base).is_some());
+        // First the relays: a leg is in use as long as anything stands on it.
+        let unused = relayed.into_iter().filter(|base| !valid.contains(&base.0));
+        unused.for_each(|base| self.close_base(base, now));
+        let bases = |relay: &Relay| !relay.bases.is_empty();
+        self.release_relays(|relay| relay.stream == id && !bases(relay), now);
+        let is_used = |base: &BaseId| {
+            valid.contains(&base.0) || self.relays.all.iter().any(|relay| relay.leg == *base)
+        };
+        let (kept, unused): (Vec<_>, Vec<_>) = own.into_iter().partition(is_used);
         unused.into_iter().for_each(|base| self.close_base(base, now));
         kept.into_iter().for_each(|base| self.close_connections(base));
     }

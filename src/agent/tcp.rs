@@ -5,7 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::agent::base::Base;
+use crate::agent::base::{Base, Purpose};
 use crate::agent::outgoing::{Outgoing, What};
 #[cfg(feature = "serde")]
 use crate::agent::record::error_kind;
@@ -55,10 +55,14 @@ impl Core {
         let list = pair.stream;
         let base = self.checks.local(list, pair.local).base;
         let to = self.checks.remote(list, pair.remote).address;
-        let Some((tcp_type, local)) = self.tcp_base(BaseId(base)) else { return true };
+        let Some((tcp_type, local)) = self.tcp_base(BaseId(base)) else {
+            return self.opens_relay(BaseId(base), to);
+        };
         let key = Key::new(base, to);
         match self.tcp.framing(key) {
-            Some(Framing::Stun) => self.checks.path_failed(base, to, NotConnected::NotThePeer, now),
+            Some(Framing::Stun | Framing::Turn) => {
+                self.checks.path_failed(base, to, NotConnected::NotThePeer, now)
+            }
             Some(Framing::Rfc4571) => return true,
             // Connecting to oneself succeeds, and answers with an echo.
             None if Some(to) == local => {
@@ -89,7 +93,7 @@ impl Core {
         let key = Key::new(request.base, request.to);
         match self.tcp.framing(key) {
             Some(Framing::Stun) => true,
-            Some(Framing::Rfc4571) => false,
+            Some(Framing::Rfc4571 | Framing::Turn) => false,
             None => {
                 let framing = Framing::Stun;
                 self.tcp.want(&Wanted { key, framing, rtt: None, persistent: false }, now);
@@ -101,6 +105,11 @@ impl Core {
     fn tcp_base(&self, id: BaseId) -> Option<(TcpType, Option<SocketAddr>)> {
         let base = self.base(id)?;
         Some((base.tcp_type?, base.address()))
+    }
+
+    /// Whether a base is a connection to a TURN server.
+    fn is_leg(&self, id: BaseId) -> bool {
+        self.base(id).is_some_and(|base| base.purpose == Purpose::Leg)
     }
 
     pub(super) fn is_tcp(&self, id: BaseId) -> bool {
@@ -117,6 +126,18 @@ impl Core {
 
     /// What the driver tells of connections.
     pub(super) fn connection_input(&mut self, input: &Input<'_>, now: Time) {
+        match *input {
+            Input::Connected { base, to, local } if self.is_leg(base) => {
+                return self.leg_connected(base, to, local, now);
+            }
+            Input::ConnectFailed { base, kind, .. } if self.is_leg(base) => {
+                return self.leg_failed(base, kind, now);
+            }
+            Input::Disconnected { base, kind, .. } if self.is_leg(base) => {
+                return self.leg_failed(base, kind.unwrap_or(io::ErrorKind::UnexpectedEof), now);
+            }
+            _ => {}
+        }
         let rng = &mut self.rng;
         match *input {
             Input::Connected { base, to, local } => {

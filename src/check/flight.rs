@@ -44,6 +44,15 @@ impl Flight {
         }
     }
 
+    /// It is sent for the first time at `now`, whatever went before.
+    pub(super) fn begin(&mut self, now: Time) {
+        (self.first_sent, self.last_sent) = (now, now);
+        self.deadline = match self.reliable {
+            true => self.end(),
+            false => self.retransmission.start(now),
+        };
+    }
+
     /// When the transaction has timed out. RFC 8489 §6.2.1 gives it 79 RTO,
     /// which is 39.5 s for the smallest RTO and four minutes for the largest.
     /// With large ones we retransmit less often rather than longer: no pair

@@ -15,10 +15,9 @@ impl Checks {
     pub fn path_ready(&mut self, base: u32, to: SocketAddr, now: Time) {
         for pair in self.pairs_on(base, to) {
             let mut starts = Vec::new();
-            for flight in self.flights.of_pair(pair).filter(|flight| flight.reliable) {
+            for flight in self.flights.of_pair(pair) {
                 // The answer is waited for from now on.
-                (flight.first_sent, flight.last_sent) = (now, now);
-                flight.deadline = flight.end();
+                flight.begin(now);
                 starts.push(flight.request(false));
             }
             self.starts.extend(starts);

@@ -2,6 +2,7 @@
 
 mod network;
 mod paths;
+mod relay;
 mod stats;
 mod tcp;
 
@@ -32,7 +33,7 @@ use super::traffic::Ledger;
 use super::transport::{BindOptions, opens_from_both_ends};
 use crate::agent::{
     BaseId, CommandError, Config, Core, Credentials, Event, Input, LocalAddress, RemoteParameters,
-    SocketOp, State, StateReason, StreamId, StunServer, Transports,
+    SocketOp, State, StateReason, StreamId, Transports, TurnServer,
 };
 use crate::candidate::{Candidate, ComponentId};
 use crate::net::Family;
@@ -49,7 +50,8 @@ pub(super) struct Shared {
     pub(super) filter: Filter,
     options: BindOptions,
     sockets: Vec<SharedSocket>,
-    servers: Vec<StunServer>,
+    servers: Vec<resolve::Server>,
+    turn_servers: Vec<TurnServer>,
     resolve_timeout: Duration,
     receive_queue: usize,
     watch_network: bool,
@@ -69,12 +71,13 @@ pub(super) struct Machine {
     /// Those for UDP.
     pub(super) bases: BTreeMap<BaseId, Base>,
     tcp: tcp::Tcp,
+    relays: relay::Relays,
     pub(super) components: BTreeMap<(StreamId, ComponentId), Arc<Component>>,
     pub(super) addresses: Vec<LocalAddress>,
     network: network::Network,
     pub(super) ledger: Ledger,
     names: Names,
-    /// Addresses of STUN servers.
+    /// Addresses of STUN and TURN servers.
     servers: Vec<SocketAddr>,
     tasks: Vec<AbortHandle>,
     closed: bool,
@@ -103,7 +106,8 @@ impl Shared {
             // They carry UDP.
             ice.transports = Transports { udp: ice.transports.udp, ..Transports::NONE };
         }
-        let servers = ice.stun_servers.clone();
+        let servers = resolve::servers(&ice);
+        let turn_servers = ice.turn_servers.clone();
         let pacer = config.pacer.unwrap_or_else(clock::pacer);
         let machine = Machine::new(ice, &seed, pacer, &servers);
         let sockets: Vec<SharedSocket> = config.sockets;
@@ -116,6 +120,7 @@ impl Shared {
             options: BindOptions { ports: config.ports, class: config.traffic_class },
             sockets,
             servers,
+            turn_servers,
             resolve_timeout: config.resolve_timeout,
             receive_queue: config.receive_queue,
             watch_network: config.watch_network,
@@ -310,6 +315,9 @@ impl Shared {
             SocketOp::Connect { base, to, framing } => {
                 self.open_connection(machine, base, to, framing);
             }
+            SocketOp::ConnectServer { base, server, to } => {
+                self.connect_server(machine, base, server, to);
+            }
             SocketOp::Inspect { base, to } => machine.inspect(base, to),
             SocketOp::Disconnect { base, to, abort } => machine.tcp.disconnect(base, to, abort),
             SocketOp::Resolve { server } => {
@@ -336,6 +344,7 @@ impl Shared {
             SocketOp::Close { base } => {
                 machine.ledger.close(base);
                 machine.tcp.close(base);
+                machine.close_relay(base);
                 if let Some(base) = machine.bases.remove(&base) {
                     base.socket.router().leave(base.member);
                 }
@@ -405,7 +414,7 @@ impl Machine {
         config: Config,
         seed: &Seed,
         pacer: crate::timer::Pacer,
-        servers: &[StunServer],
+        servers: &[resolve::Server],
     ) -> Self {
         Machine {
             core: Core::new(config, seed, pacer),
@@ -413,6 +422,7 @@ impl Machine {
             events: Vec::new(),
             bases: BTreeMap::new(),
             tcp: tcp::Tcp::default(),
+            relays: relay::Relays::default(),
             components: BTreeMap::new(),
             addresses: Vec::new(),
             network: network::Network::default(),

@@ -36,6 +36,7 @@ mod mdns;
 mod meet;
 mod names;
 mod receive;
+mod relay;
 mod resolve;
 mod restart;
 mod router;

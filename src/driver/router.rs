@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use super::receive::ReceiveQueue;
+use super::relay::{Relayed, Taken};
 use super::traffic::Traffic;
 use super::transport::Glued;
 use crate::agent::BaseId;
@@ -43,6 +44,9 @@ const ANSWERABLE: Duration = Duration::from_secs(40);
 #[derive(Default)]
 pub(crate) struct Router {
     routes: RwLock<Routes>,
+    /// What servers relay, by the server's address. Few sockets have any.
+    relays: RwLock<HashMap<SocketAddr, (MemberId, Arc<Relayed>)>>,
+    has_relays: AtomicBool,
     /// Counts up with every path that opens or closes.
     changes: AtomicU64,
     unrouted: AtomicU64,
@@ -84,7 +88,7 @@ pub(crate) struct Way {
 
 impl Way {
     /// Takes in some datagrams of one sender and wakes who waits for them.
-    fn take<'a>(&self, datagrams: impl Iterator<Item = Glued<'a>>) {
+    pub(super) fn take<'a>(&self, datagrams: impl Iterator<Item = Glued<'a>>) {
         let (mut packets, mut bytes) = (0, 0);
         let mut push = self.queue.lock();
         for glued in datagrams {
@@ -163,6 +167,9 @@ impl Router {
             routes.forget_path(*from, id);
         }
         self.changes.fetch_add(1, Ordering::Release);
+        let relays = &mut *self.relays.write();
+        relays.retain(|_, (member, _)| *member != id);
+        self.has_relays.store(!relays.is_empty(), Ordering::Relaxed);
     }
 
     /// After a restart the peer addresses the member by another fragment, and
@@ -248,6 +255,12 @@ impl Router {
     pub(crate) fn route<'a>(&self, received: impl Iterator<Item = Glued<'a>>, last: &mut LastPath) {
         let mut received = received.peekable();
         while let Some(glued) = received.next() {
+            if self.has_relays.load(Ordering::Relaxed)
+                && let Some((member, relayed)) = self.relayed(glued.from)
+            {
+                self.route_relayed(&glued, member, &relayed, last);
+                continue;
+            }
             if !is_data(&glued) {
                 self.route_apart(&glued, last);
                 continue;
@@ -256,6 +269,54 @@ impl Router {
             let same = |next: &Glued<'_>| next.from == glued.from && is_data(next);
             let neighbours = std::iter::from_fn(|| received.next_if(same));
             way.take(std::iter::once(glued).chain(neighbours));
+        }
+    }
+
+    /// What a server relays from now on comes from its address.
+    pub(crate) fn open_relay(&self, id: MemberId, server: SocketAddr, relayed: Arc<Relayed>) {
+        self.relays.write().insert(server, (id, relayed));
+        self.has_relays.store(true, Ordering::Relaxed);
+    }
+
+    /// A server relays nothing any more.
+    pub(crate) fn close_relay(&self, id: MemberId, server: SocketAddr) {
+        let relays = &mut *self.relays.write();
+        if relays.get(&server).is_some_and(|(member, _)| *member == id) {
+            relays.remove(&server);
+            self.has_relays.store(!relays.is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    fn relayed(&self, server: SocketAddr) -> Option<(MemberId, Arc<Relayed>)> {
+        self.relays.read().get(&server).cloned()
+    }
+
+    /// What a server sends is what it relays, or its own.
+    fn route_relayed(
+        &self,
+        glued: &Glued<'_>,
+        member: MemberId,
+        relayed: &Relayed,
+        last: &mut LastPath,
+    ) {
+        for bytes in glued.datagrams() {
+            match relayed.take(bytes) {
+                Taken::Data => {}
+                Taken::Nobody => {
+                    self.unrouted.fetch_add(1, Ordering::Relaxed);
+                }
+                Taken::OfServer => {
+                    let size = bytes.len();
+                    self.route_apart(&Glued { from: glued.from, bytes, size }, last);
+                }
+                Taken::Message { base, peer, bytes } => {
+                    let control =
+                        self.routes.read().members.get(&member).map(|m| m.control.clone());
+                    if let Some(control) = control {
+                        control.datagram(base, peer, bytes);
+                    }
+                }
+            }
         }
     }
 

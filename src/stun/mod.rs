@@ -32,6 +32,7 @@ pub use retransmission::Retransmission;
 pub use template::{CheckParameters, CheckTemplate, write_success, write_success_with};
 pub use write::{
     write_binding_request, write_error, write_error_with, write_indication, write_mapped_address,
+    write_send_indication,
 };
 
 use std::fmt;

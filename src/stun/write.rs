@@ -23,6 +23,17 @@ pub fn write_indication(id: TransactionId, out: &mut Vec<u8>) {
     fingerprint(out);
 }
 
+/// Writes a Send indication, which takes `data` to a peer through a TURN server
+/// (RFC 8656 §11.1). `out` is cleared first; `data` has at most 65,000 bytes.
+pub fn write_send_indication(id: TransactionId, peer: SocketAddr, data: &[u8], out: &mut Vec<u8>) {
+    header(Class::Indication, Method::SEND, id, out);
+    let mut value = [0; address::MAX_LEN];
+    let len = address::write_xored(peer, &id, &mut value);
+    attribute(AttributeType::XOR_PEER_ADDRESS, value.get(..len).unwrap_or_default(), out);
+    attribute(AttributeType::DATA, data.get(..65_000).unwrap_or(data), out);
+    set_length(out, 0);
+}
+
 /// Writes the Binding success response of a server that wants no credentials:
 /// XOR-MAPPED-ADDRESS, and FINGERPRINT if the request had it (RFC 8489 §7.1).
 /// `out` is cleared first.

@@ -1,5 +1,6 @@
 //! Messages on a stream: RFC 4571 frames between peers, STUN messages back to
-//! back towards a server (RFC 8489 §6.2.2).
+//! back towards a server (RFC 8489 §6.2.2), and ChannelData between them
+//! towards a TURN server (RFC 8656 §12.5).
 
 /// How messages stand on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +15,9 @@ pub enum Framing {
     Rfc4571,
     /// STUN messages, which say their length themselves: to a STUN server.
     Stun,
+    /// STUN messages and ChannelData, padded to four bytes (RFC 8656 §12.5): to
+    /// a TURN server.
+    Turn,
 }
 
 /// The longest payload of a frame: its length has 16 bits.
@@ -44,7 +48,8 @@ pub enum FrameError {
         /// What is taken.
         limit: usize,
     },
-    /// The stream of a server holds something else than STUN.
+    /// The stream of a server holds something else than STUN, or of a TURN
+    /// server than STUN and ChannelData.
     #[error("the server sent something else than STUN (RFC 8489 §5)")]
     NotStun,
 }
@@ -65,17 +70,30 @@ pub struct Deframer {
     end: usize,
 }
 
+/// How far a message reaches.
+struct Extent {
+    /// Bytes before it.
+    skipped: usize,
+    len: usize,
+    /// Bytes behind it.
+    padding: usize,
+}
+
 impl Deframer {
     /// At the start of a stream, on which a message may have up to
-    /// [`MAX_UNPROVEN_FRAME`] bytes.
+    /// [`MAX_UNPROVEN_FRAME`] bytes; from a TURN server, whom we chose, as many
+    /// as its length can say.
     pub const fn new(framing: Framing) -> Self {
-        let buffer = Vec::new();
-        Deframer { framing, limit: MAX_UNPROVEN_FRAME, buffer, start: 0, end: 0 }
+        let limit = match framing {
+            Framing::Rfc4571 | Framing::Stun => MAX_UNPROVEN_FRAME,
+            Framing::Turn => MAX_FRAME + 20,
+        };
+        Deframer { framing, limit, buffer: Vec::new(), start: 0, end: 0 }
     }
 
     /// The peer has passed a check: frames may have up to [`MAX_FRAME`] bytes.
     pub fn prove(&mut self) {
-        self.limit = MAX_FRAME;
+        self.limit = self.limit.max(MAX_FRAME);
     }
 
     /// Where the next bytes of the stream are to be read to.
@@ -119,15 +137,15 @@ impl Deframer {
     /// [`FrameError`]; from then on it gives nothing else.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameError> {
         let read = &self.buffer[self.start..self.end];
-        let Some((skipped, len)) = self.measure(read)? else { return Ok(None) };
+        let Some(Extent { skipped, len, padding }) = self.measure(read)? else { return Ok(None) };
         if len > self.limit {
             return Err(FrameError::Oversize { len, limit: self.limit });
         }
-        if read.len() < skipped + len {
+        if read.len() < skipped + len + padding {
             return Ok(None);
         }
         let at = self.start + skipped;
-        self.start = at + len;
+        self.start = at + len + padding;
         Ok(Some(&self.buffer[at..at + len]))
     }
 
@@ -137,29 +155,40 @@ impl Deframer {
         self.end - self.start
     }
 
-    /// The bytes before a message, and its length; `None` where too little is
-    /// there to tell.
-    fn measure(&self, read: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
-        match (self.framing, read) {
-            (Framing::Rfc4571, [high, low, ..]) => {
-                Ok(Some((2, usize::from(u16::from_be_bytes([*high, *low])))))
+    /// How far the next message reaches; `None` where too little is there to
+    /// tell.
+    fn measure(&self, read: &[u8]) -> Result<Option<Extent>, FrameError> {
+        let number = |high: u8, low: u8| usize::from(u16::from_be_bytes([high, low]));
+        let (skipped, len, padding) = match (self.framing, read) {
+            (Framing::Rfc4571, [high, low, ..]) => (2, number(*high, *low), 0),
+            // RFC 8656 §12: the first two bits of ChannelData are 01.
+            (Framing::Turn, [kind, ..]) if kind & 0xf0 == 0x40 => match read {
+                [_, _, high, low, ..] => {
+                    let len = 4 + number(*high, *low);
+                    (0, len, len.next_multiple_of(4) - len)
+                }
+                _ => return Ok(None),
+            },
+            (Framing::Stun | Framing::Turn, [kind, ..]) if kind & 0xc0 != 0 => {
+                return Err(FrameError::NotStun);
             }
-            (Framing::Stun, [kind, ..]) if kind & 0xc0 != 0 => Err(FrameError::NotStun),
-            (Framing::Stun, [_, _, high, low, ..]) => {
-                let len = u16::from_be_bytes([*high, *low]);
+            (Framing::Stun | Framing::Turn, [_, _, high, low, ..]) => {
+                let len = number(*high, *low);
                 if len % 4 != 0 {
                     return Err(FrameError::NotStun);
                 }
-                Ok(Some((0, usize::from(len) + 20)))
+                (0, len + 20, 0)
             }
-            _ => Ok(None),
-        }
+            _ => return Ok(None),
+        };
+        Ok(Some(Extent { skipped, len, padding }))
     }
 
     /// How many bytes the current message still needs.
     fn missing(&self) -> usize {
         let read = &self.buffer[self.start..self.end];
-        let whole = self.measure(read).ok().flatten().map_or(0, |(skipped, len)| skipped + len);
+        let extent = self.measure(read).ok().flatten();
+        let whole = extent.map_or(0, |extent| extent.skipped + extent.len + extent.padding);
         whole.min(self.limit + 20).saturating_sub(read.len())
     }
 }
@@ -232,6 +261,28 @@ mod tests {
             let mut deframer = Deframer::new(Framing::Stun);
             deframer.extend(wrong);
             assert_eq!(deframer.next_frame(), Err(FrameError::NotStun));
+        }
+    }
+
+    /// RFC 8656 §12.5: ChannelData stands between messages, padded.
+    #[test]
+    fn channel_data_stands_between_messages_of_a_turn_server() {
+        let message = [&[0, 0x17, 0, 8], &[0; 24][..]].concat();
+        let data = b"\x40\x01\x00\x05hello".to_vec();
+        let empty = b"\x4f\xff\x00\x00".to_vec();
+        let stream = [&message, &data, &b"pad"[..], &empty, &message].concat();
+        for at in 0..=stream.len() {
+            let mut deframer = Deframer::new(Framing::Turn);
+            deframer.extend(&stream[..at]);
+            let mut all = frames(&mut deframer);
+            deframer.extend(&stream[at..]);
+            all.extend(frames(&mut deframer));
+            assert_eq!(all, [&message, &data, &empty, &message], "split at {at}");
+        }
+        for wrong in [&b"HTTP/1.1"[..], b"\x50", b"\x80"] {
+            let mut deframer = Deframer::new(Framing::Turn);
+            deframer.extend(wrong);
+            assert_eq!(deframer.next_frame(), Err(FrameError::NotStun), "{wrong:?}");
         }
     }
 

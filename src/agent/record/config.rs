@@ -1,14 +1,18 @@
 //! The settings of an agent as an event log keeps them.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "serde")]
 use super::form;
-use crate::agent::{Config, Rewrite, StunServer, Synchronisation, Transports};
+use crate::agent::{
+    Config, Rewrite, StunServer, Synchronisation, Transports, TurnServer, TurnTransport,
+};
 use crate::candidate::RemotePolicy;
 use crate::check::{Best, ByHand, Fast, NominationPolicy, Role};
+use crate::turn::Secrets;
 
 /// All of [`Config`] that decides behaviour.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +32,8 @@ pub struct RecordedConfig {
     )]
     pub tie_breaker: Option<u64>,
     pub stun_servers: Vec<StunServer>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub turn_servers: Vec<RecordedTurnServer>,
     #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
     pub pacing: Duration,
     pub max_pairs: usize,
@@ -48,6 +54,8 @@ pub struct RecordedConfig {
     pub rewrites: Vec<Rewrite>,
     pub gather_host: bool,
     pub gather_server_reflexive: bool,
+    #[cfg_attr(feature = "serde", serde(default = "form::yes"))]
+    pub gather_relayed: bool,
     #[cfg_attr(feature = "serde", serde(default))]
     pub transports: Transports,
     #[cfg_attr(feature = "serde", serde(default))]
@@ -56,6 +64,39 @@ pub struct RecordedConfig {
     pub simultaneous_open: bool,
     pub ipv4: bool,
     pub ipv6: bool,
+}
+
+/// A TURN server, without its password.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs)] // Each is the field of `TurnServer` with its name.
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+pub struct RecordedTurnServer {
+    pub uri: Box<str>,
+    pub host: Box<str>,
+    pub port: u16,
+    pub address: Option<SocketAddr>,
+    pub transport: TurnTransport,
+    pub username: Box<str>,
+}
+
+impl RecordedTurnServer {
+    fn of(server: &TurnServer) -> Self {
+        let TurnServer { uri, host, port, address, transport, secrets } = server.clone();
+        let username = secrets.username;
+        RecordedTurnServer { uri, host, port, address, transport, username }
+    }
+
+    /// The server, with a password that stands in for the one that it had.
+    fn server(&self) -> TurnServer {
+        let RecordedTurnServer { uri, host, port, address, transport, username } = self.clone();
+        let secrets = Secrets { username, password: "a password that stands in".into() };
+        TurnServer { uri, host, port, address, transport, secrets }
+    }
 }
 
 /// A nomination policy of the crate, with its settings.
@@ -118,6 +159,7 @@ impl RecordedConfig {
             role,
             tie_breaker,
             stun_servers,
+            turn_servers,
             pacing,
             max_pairs,
             max_remote_candidates,
@@ -134,6 +176,7 @@ impl RecordedConfig {
             rewrites,
             gather_host,
             gather_server_reflexive,
+            gather_relayed,
             transports,
             synchronisation,
             simultaneous_open,
@@ -145,6 +188,7 @@ impl RecordedConfig {
             role: *role,
             tie_breaker: *tie_breaker,
             stun_servers: stun_servers.clone(),
+            turn_servers: turn_servers.iter().map(RecordedTurnServer::of).collect(),
             pacing: *pacing,
             max_pairs: *max_pairs,
             max_remote_candidates: *max_remote_candidates,
@@ -161,6 +205,7 @@ impl RecordedConfig {
             rewrites: rewrites.clone(),
             gather_host: *gather_host,
             gather_server_reflexive: *gather_server_reflexive,
+            gather_relayed: *gather_relayed,
             transports: *transports,
             synchronisation: *synchronisation,
             simultaneous_open: *simultaneous_open,
@@ -175,6 +220,7 @@ impl RecordedConfig {
             role: self.role,
             tie_breaker: self.tie_breaker,
             stun_servers: self.stun_servers.clone(),
+            turn_servers: self.turn_servers.iter().map(RecordedTurnServer::server).collect(),
             pacing: self.pacing,
             max_pairs: self.max_pairs,
             max_remote_candidates: self.max_remote_candidates,
@@ -191,6 +237,7 @@ impl RecordedConfig {
             rewrites: self.rewrites.clone(),
             gather_host: self.gather_host,
             gather_server_reflexive: self.gather_server_reflexive,
+            gather_relayed: self.gather_relayed,
             transports: self.transports,
             synchronisation: self.synchronisation,
             simultaneous_open: self.simultaneous_open,

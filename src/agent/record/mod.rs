@@ -21,7 +21,7 @@ use crate::check::PairId;
 use crate::net;
 use crate::tcp::Handshake;
 
-pub use config::{RecordedConfig, RecordedPolicy};
+pub use config::{RecordedConfig, RecordedPolicy, RecordedTurnServer};
 #[cfg(feature = "serde")]
 pub(super) use form::{error_kind, maybe_millis, millis_of_time};
 pub(super) use message::Numbers;

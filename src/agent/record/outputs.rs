@@ -38,6 +38,8 @@ pub enum SentMessage {
     Error { code: u16, unknown: Vec<u16> },
     /// A Binding request to a server.
     ServerRequest,
+    /// A request to a TURN server.
+    RelayRequest { method: u16 },
 }
 
 /// How much waited to be taken before an input.
@@ -149,7 +151,7 @@ impl Core {
 
     fn recorded_outgoing(&mut self, outgoing: &Outgoing) -> Option<Happened> {
         let Outgoing { base, to, id, ref what } = *outgoing;
-        let is_ours = matches!(what, What::Check { .. } | What::Server);
+        let is_ours = matches!(what, What::Check { .. } | What::Server | What::Relay { .. });
         let transaction = self.log.numbers_mut(|n| if is_ours { n.sent(id) } else { n.of(id) })?;
         let message = match *what {
             What::Check { list, role, tie_breaker, use_candidate, nomination } => {
@@ -163,6 +165,7 @@ impl Core {
                 SentMessage::Error { code, unknown }
             }
             What::Server => SentMessage::ServerRequest,
+            What::Relay { method, .. } => SentMessage::RelayRequest { method: method.0 },
             // Recorded when it was decided on.
             What::Written(_) => return None,
         };

@@ -35,7 +35,12 @@ fn path() -> SendPath {
     let socket = Socket::bind(Ipv4Addr::LOCALHOST.into(), 0, &BindOptions::default()).unwrap();
     let traffic = Arc::default();
     let to = socket.local();
-    SendPath { to, carrier: Carrier::Udp(Arc::new(socket)), max_payload: 1_200, traffic }
+    SendPath {
+        to,
+        carrier: Carrier::Direct(Leg::Udp(Arc::new(socket))),
+        max_payload: 1_200,
+        traffic,
+    }
 }
 
 #[test]

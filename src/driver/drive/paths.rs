@@ -3,11 +3,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Base, Machine};
 use crate::agent::{BaseId, Event, Input, StreamId};
 use crate::candidate::ComponentId;
-use crate::driver::carrier::Carrier;
+use crate::driver::carrier::{Carrier, Leg};
 use crate::driver::clock;
 use crate::driver::connection::SendPath;
 use crate::driver::router::Way;
@@ -49,8 +50,17 @@ impl Machine {
                     entry.set_path(path);
                 }
             }
+            Event::Relayed { base, address, leg, server } => {
+                self.open_relay(base, address, leg, server);
+            }
+            Event::Channel { base, peer, number } => self.relays.bind(base, peer, number),
             Event::PathOpened { stream, component, base: at, from } => {
                 let Some(entry) = self.components.get(&(stream, component)) else { return };
+                if let Some(relayed) = self.relays.of(at) {
+                    let traffic = self.ledger.path((stream, component), (at, from));
+                    let way = Way { queue: entry.queue.clone(), traffic };
+                    return relayed.open_path(from, way);
+                }
                 let base = self.bases.get(&at);
                 if base.is_none() && self.tcp.link(at, from).is_none() {
                     return;
@@ -62,11 +72,24 @@ impl Machine {
                     None => self.tcp.open_path(at, from, way),
                 }
             }
-            Event::PathClosed { base: at, from } => match self.bases.get(&at) {
-                Some(base) => base.socket.router().close_path(base.member, from),
-                None => self.tcp.close_path(at, from),
-            },
+            Event::PathClosed { base: at, from } => {
+                match (self.bases.get(&at), self.relays.of(at)) {
+                    (Some(base), _) => base.socket.router().close_path(base.member, from),
+                    (None, Some(relayed)) => relayed.close_path(from),
+                    (None, None) => self.tcp.close_path(at, from),
+                }
+            }
             event => self.events.push(event),
+        }
+    }
+
+    /// What leads from a base to an address, and how much goes in one packet.
+    pub(super) fn leg(&self, base: BaseId, to: SocketAddr) -> Option<(Leg, usize)> {
+        match self.bases.get(&base) {
+            Some(Base { socket, max_payload, .. }) => {
+                Some((Leg::Udp(socket.clone()), *max_payload))
+            }
+            None => Some((Leg::Tcp(self.tcp.link(base, to)?.clone()), MAX_FRAME)),
         }
     }
 
@@ -76,9 +99,12 @@ impl Machine {
         owner: (StreamId, ComponentId),
         (base, to): (BaseId, SocketAddr),
     ) -> Option<SendPath> {
-        let (carrier, max_payload) = match self.bases.get(&base) {
-            Some(Base { socket, max_payload, .. }) => (Carrier::Udp(socket.clone()), *max_payload),
-            None => (Carrier::Tcp(self.tcp.link(base, to)?.clone()), MAX_FRAME),
+        let (carrier, max_payload) = match self.relay_path(base, to) {
+            Some((path, max_payload)) => (Carrier::Relay(Arc::new(path)), max_payload),
+            None => {
+                let (leg, max_payload) = self.leg(base, to)?;
+                (Carrier::Direct(leg), max_payload)
+            }
         };
         let traffic = self.ledger.path(owner, (base, to));
         Some(SendPath { carrier, to, max_payload, traffic })

@@ -19,6 +19,7 @@ use crate::agent::{BaseId, Input};
 use crate::candidate::TcpType;
 use crate::driver::clock;
 use crate::driver::link::{self, Link, LinkId, Owner};
+use crate::driver::router::Control as _;
 use crate::driver::transport::{Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp};
 use crate::net;
 use crate::tcp::{Framing, Handshake};
@@ -163,7 +164,7 @@ impl Shared {
         });
     }
 
-    fn insert_link(
+    pub(super) fn insert_link(
         &self,
         machine: &mut Machine,
         id: LinkId,
@@ -227,6 +228,10 @@ impl Owner for Shared {
                 machine.core.handle_input(clock::now(), Input::Datagram { base, from, bytes });
             }
         });
+    }
+
+    fn relayed(&self, base: BaseId, from: SocketAddr, bytes: &[u8]) {
+        self.datagram(base, from, bytes);
     }
 
     fn not_stun(&self, id: LinkId) {

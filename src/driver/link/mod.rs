@@ -23,6 +23,7 @@ pub(crate) use self::reader::run;
 
 use self::queue::SendQueue;
 use super::receive::Offered;
+use super::relay::Relayed;
 use super::router::Way;
 use super::transport::{Glued, TcpStream};
 use crate::agent::BaseId;
@@ -52,6 +53,9 @@ pub(crate) struct LinkId {
 pub(crate) trait Owner: Send + Sync {
     /// A STUN message arrived.
     fn message(&self, link: LinkId, bytes: &[u8]);
+    /// A STUN message of a peer arrived through a TURN server, for a relayed
+    /// base.
+    fn relayed(&self, base: BaseId, from: SocketAddr, bytes: &[u8]);
     /// From a peer that passed no check, something else arrived.
     fn not_stun(&self, link: LinkId);
     /// It is over; `None` where the peer closed it in order.
@@ -69,6 +73,8 @@ pub(crate) struct Link {
     queued: Notify,
     /// There is room in the queue, or never will be.
     room: Notify,
+    /// What a TURN server at the other end relays.
+    relayed: RwLock<Option<Arc<Relayed>>>,
     /// Where data goes, once the peer has passed a check.
     way: RwLock<Option<Way>>,
     way_changed: Notify,
@@ -93,6 +99,7 @@ impl Link {
             queue: Mutex::default(),
             queued: Notify::new(),
             room: Notify::new(),
+            relayed: RwLock::default(),
             way: RwLock::default(),
             way_changed: Notify::new(),
             proven: AtomicBool::new(false),
@@ -108,6 +115,11 @@ impl Link {
     /// Our end.
     pub(crate) fn local(&self) -> SocketAddr {
         self.stream.local()
+    }
+
+    /// The TURN server at the other end relays.
+    pub(crate) fn open_relay(&self, relayed: Arc<Relayed>) {
+        *self.relayed.write() = Some(relayed);
     }
 
     /// Data belongs to a component from now on.
@@ -206,7 +218,7 @@ impl Link {
 
     fn head(&self, len: usize) -> io::Result<Head> {
         match self.framing {
-            Framing::Stun => Ok(Head(None)),
+            Framing::Stun | Framing::Turn => Ok(Head(None)),
             Framing::Rfc4571 => head(len).map(|head| Head(Some(head))).ok_or_else(|| {
                 let text = format!("a datagram over TCP has {MAX_FRAME} bytes at most");
                 io::Error::new(io::ErrorKind::InvalidInput, text)

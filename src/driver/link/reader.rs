@@ -1,9 +1,11 @@
 use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{FINISH, Link, Owner};
 use crate::driver::receive::Offered;
+use crate::driver::relay::Taken;
 use crate::stun;
 use crate::tcp::{Deframer, FrameError, Framing};
 
@@ -103,6 +105,18 @@ impl Reader<'_> {
                 }
                 Err(_) => return Err(io::ErrorKind::InvalidData),
             };
+            if self.link.framing == Framing::Turn {
+                let relayed = self.link.relayed.read().clone();
+                match relayed.as_ref().map_or(Taken::OfServer, |relayed| relayed.take(frame)) {
+                    Taken::Data => {}
+                    Taken::Nobody => {
+                        self.link.unrouted.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Taken::OfServer => self.owner.message(self.link.id, frame),
+                    Taken::Message { base, peer, bytes } => self.owner.relayed(base, peer, bytes),
+                }
+                continue;
+            }
             if self.link.framing == Framing::Stun || stun::is_stun_with_fingerprint(frame) {
                 self.owner.message(self.link.id, frame);
                 continue;

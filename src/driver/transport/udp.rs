@@ -206,7 +206,6 @@ impl UdpSocket {
     }
 
     /// How many datagrams one call may send once batches are on, else 1.
-    #[cfg(feature = "quinn")]
     pub(crate) fn max_batch(&self) -> usize {
         self.batches.get().map_or(1, UdpSocketState::max_gso_segments)
     }

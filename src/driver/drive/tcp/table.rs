@@ -102,6 +102,16 @@ impl Tcp {
         self.bases.insert(base, made);
     }
 
+    /// A base for connections that we open to servers.
+    pub(in crate::driver::drive) fn insert_leg(&mut self, base: BaseId, local: SocketAddr) {
+        self.insert(base, TcpBase::new(local, 0, None));
+    }
+
+    /// Whether there is such a base.
+    pub(in crate::driver::drive) fn has(&self, base: BaseId) -> bool {
+        self.bases.contains_key(&base)
+    }
+
     pub(super) fn get_mut(&mut self, base: BaseId) -> Option<&mut TcpBase> {
         self.bases.get_mut(&base)
     }

@@ -1,0 +1,346 @@
+//! Relayed candidates (RFC 8445 §5.1.1.2): what a server relays becomes a
+//! base, and what is sent from it or arrives on it is wrapped for the server.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::agent::base::{Base, BasePhase, Purpose, Seat};
+use crate::agent::core::DECISION;
+use crate::agent::gathering::{foundation, session_mut};
+use crate::agent::relay::{Phase, Relay};
+use crate::agent::{BaseId, Core, Event, Happened, Input, StreamId, Transmit};
+use crate::candidate::{Kind, PairingClass, priority};
+use crate::check::{Local, PairState, Path};
+use crate::gather::{Cause, NOT_REACHED};
+use crate::net::{self, Family, NotConnected};
+use crate::stun::TransactionId;
+use crate::timer::Time;
+use crate::turn;
+
+impl Core {
+    /// What a client of a server has to tell.
+    pub(super) fn relay_event(&mut self, at: usize, event: turn::Event, now: Time) {
+        match event {
+            turn::Event::Allocated { relayed, mapped, .. } => {
+                self.allocated(at, relayed, mapped, now);
+            }
+            turn::Event::Permitted(peer) => self.permitted(at, peer, now),
+            turn::Event::PeerRefused { peer, .. } => self.peer_refused(at, peer, now),
+            turn::Event::ChannelBound { peer, number } => {
+                let peer = net::canonical(peer);
+                if let Some(base) = self.relayed_base(at, peer.ip()) {
+                    self.events.push_back(Event::Channel { base, peer, number });
+                }
+            }
+            turn::Event::Failed(failure) | turn::Event::Lost(failure) => {
+                let (cause, code) = match failure.code {
+                    Some(code) => (Cause::Answered, code),
+                    None => (Cause::NotReached, NOT_REACHED),
+                };
+                self.end_relay(at, cause, code, failure.text, now);
+            }
+            turn::Event::Redirected { to, .. } => self.redirected(at, to, now),
+            _ => {}
+        }
+    }
+
+    /// A server relays this address for us.
+    fn allocated(&mut self, at: usize, relayed: SocketAddr, mapped: SocketAddr, now: Time) {
+        let relay = &mut self.relays.all[at];
+        let (leg, server, address) = (relay.leg, relay.server, relay.address);
+        let was_open = std::mem::replace(&mut relay.phase, Phase::Open) == Phase::Open;
+        let Some(under) = self.base(leg) else { return };
+        let (stream, component) = (under.stream, under.component);
+        let (over_udp, lists): (bool, Vec<u16>) =
+            (under.purpose == Purpose::Candidates, under.seats.iter().map(|s| s.list).collect());
+        let relayed = net::canonical(relayed);
+        let base = self.next_base();
+        self.bases.push(Base {
+            id: base,
+            purpose: Purpose::Relayed,
+            stream,
+            component,
+            tcp_type: None,
+            ip: relayed.ip(),
+            prefix: None,
+            scope: 0,
+            phase: BasePhase::Open(relayed),
+            seats: Vec::new(),
+        });
+        self.relays.all[at].bases.push(base);
+        self.events.push_back(Event::Relayed { base, address: relayed, leg, server: address });
+        self.log.add(now, || Happened::SocketOpened { base, local: relayed });
+        for list in &lists {
+            self.seat_relayed(leg, *list, now);
+        }
+        if over_udp && !was_open {
+            let server = self.config.stun_servers.len() + server;
+            for list in lists {
+                if self.config.gather_server_reflexive {
+                    self.add_reflexive(list, leg, (server, address), mapped, now);
+                }
+            }
+            self.keep_alive(leg, address, now);
+        }
+        self.end_waiting_gathering(now);
+    }
+
+    /// What is relayed over a leg takes part in a session of the leg.
+    pub(super) fn seat_relayed(&mut self, leg: BaseId, list: u16, now: Time) {
+        let over = self.relays.all.iter().filter(|relay| relay.leg == leg);
+        let bases: Vec<(usize, BaseId, Option<SocketAddr>)> = over
+            .flat_map(|relay| {
+                relay.bases.iter().map(|base| (relay.server, *base, relay.client.mapped()))
+            })
+            .collect();
+        for (server, base, mapped) in bases {
+            if self.base(base).is_some_and(|base| base.seat(list).is_none()) {
+                self.take_relayed_seat(base, list, server, mapped, now);
+            }
+        }
+    }
+
+    fn take_relayed_seat(
+        &mut self,
+        id: BaseId,
+        list: u16,
+        server: usize,
+        mapped: Option<SocketAddr>,
+        now: Time,
+    ) {
+        let Some(base) = self.base(id) else { return };
+        let (Some(address), component) = (base.address(), base.component) else { return };
+        let Some(entry) = self.config.turn_servers.get(server) else { return };
+        // Of servers with the same kind of leg, the first one first.
+        let nth = u16::try_from(server).unwrap_or(u16::MAX);
+        let preference = u16::MAX - nth.min(u16::MAX - 1);
+        let priority = priority(entry.transport.type_preference(), preference, component);
+        let server_address = self.relay_under(id).map(|relay| relay.address);
+        let local = Local {
+            component,
+            base: id.0,
+            address,
+            kind: Kind::Relayed,
+            priority,
+            // What a check from here makes the peer find is this candidate.
+            reflexive_priority: priority,
+            foundation: foundation(
+                &mut self.foundations,
+                Kind::Relayed,
+                address,
+                None,
+                server_address,
+            ),
+            path: Path {
+                reliable: false,
+                dials: false,
+                class: PairingClass::of(None),
+                indirect: true,
+            },
+            related: mapped.map(net::canonical),
+        };
+        let local = self.checks.add_base(list, local);
+        self.checks.decide_by(list, now + DECISION);
+        let mut seat = Seat::new(list, preference);
+        seat.local = Some(local);
+        if let Some(base) = self.base_mut(id) {
+            base.seats.push(seat);
+        }
+        if let Some(session) = session_mut(&mut self.streams, list) {
+            let server = self.config.stun_servers.len() + server;
+            session.gathering.servers.push((local, u16::try_from(server).unwrap_or(u16::MAX)));
+        }
+        self.announce(list, local, now);
+    }
+
+    /// What a relay relays to addresses of this one's family.
+    fn relayed_base(&self, at: usize, peer: IpAddr) -> Option<BaseId> {
+        let bases = self.relays.all.get(at)?.bases.iter().copied();
+        let fits = |id: &BaseId| {
+            self.base(*id).is_some_and(|base| Family::of(base.ip) == Family::of(peer))
+        };
+        bases.into_iter().find(fits)
+    }
+
+    /// A peer may be sent to: the checks that have waited for it are sent.
+    fn permitted(&mut self, at: usize, peer: IpAddr, now: Time) {
+        let Some(base) = self.relayed_base(at, peer) else { return };
+        for to in self.remotes_of(base, peer) {
+            self.checks.path_ready(base.0, to, now);
+        }
+    }
+
+    /// The server will not relay to a peer.
+    fn peer_refused(&mut self, at: usize, peer: IpAddr, now: Time) {
+        let Some(base) = self.relayed_base(at, peer) else { return };
+        for to in self.remotes_of(base, peer) {
+            self.checks.path_failed(base.0, to, NotConnected::RefusedByRelay, now);
+        }
+    }
+
+    /// The addresses of a peer that a base has pairs with which are of use.
+    fn remotes_of(&self, base: BaseId, peer: IpAddr) -> Vec<SocketAddr> {
+        self.wanted_remotes(base).filter(|to| to.ip() == peer).collect()
+    }
+
+    fn wanted_remotes(&self, base: BaseId) -> impl Iterator<Item = SocketAddr> + '_ {
+        let seats = self.base(base).into_iter().flat_map(|base| &base.seats);
+        seats.flat_map(move |seat| {
+            let pairs = self.checks.pairs(seat.list);
+            let is_its = move |pair: &crate::check::Pair| {
+                Some(pair.local) == seat.local
+                    && !matches!(pair.state, PairState::Failed | PairState::Removed)
+            };
+            pairs
+                .filter(move |(_, pair)| is_its(pair))
+                .map(move |(_, pair)| self.checks.remote(pair.stream, pair.remote).address)
+        })
+    }
+
+    /// Asks for the permissions that pairs want; what nobody wants any more is
+    /// forgotten. What carries data gets a channel.
+    pub(super) fn ask_permissions(&mut self, now: Time) {
+        for at in 0..self.relays.all.len() {
+            if self.relays.all[at].phase != Phase::Open {
+                continue;
+            }
+            let bases = self.relays.all[at].bases.clone();
+            let remotes = bases.iter().flat_map(|base| self.wanted_remotes(*base));
+            let mut wanted: Vec<IpAddr> = remotes.map(|to| to.ip()).collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            let carrying = self.streams.iter().flat_map(|stream| stream.paths.iter().flatten());
+            let carrying: Vec<SocketAddr> = carrying
+                .filter(|(base, _)| bases.contains(base))
+                .map(|(_, to)| net::canonical(*to))
+                .collect();
+            let relay = &mut self.relays.all[at];
+            for to in carrying {
+                if !relay.channels.contains(&to) {
+                    relay.channels.push(to);
+                    relay.client.bind_channel(to, now, &mut self.rng);
+                }
+            }
+            let gone: Vec<IpAddr> =
+                relay.permits.iter().filter(|ip| !wanted.contains(ip)).copied().collect();
+            for peer in gone {
+                relay.client.forget(peer);
+                relay.permits.retain(|ip| *ip != peer);
+                relay.channels.retain(|to| to.ip() != peer);
+            }
+            for peer in wanted {
+                if !relay.permits.contains(&peer) {
+                    relay.permits.push(peer);
+                    relay.client.permit(peer, now, &mut self.rng);
+                }
+            }
+        }
+    }
+
+    /// Whether a check from a relayed base can be sent now. Where the server
+    /// has not yet said that it relays to the peer, it is sent once it has.
+    pub(super) fn opens_relay(&self, base: BaseId, to: SocketAddr) -> bool {
+        self.relay_under(base).is_none_or(|relay| relay.client.is_permitted(to.ip()))
+    }
+
+    /// Gathering that has only waited for relays has ended.
+    pub(super) fn end_waiting_gathering(&mut self, _now: Time) {
+        let waiting = self.streams.iter().filter(|stream| stream.current.gathering.awaits_relays());
+        let lists: Vec<u16> = waiting.map(|stream| stream.current.list).collect();
+        lists.into_iter().for_each(|list| self.end_gathering(list));
+    }
+
+    /// What carried data is gone: ICE is restarted, and the server asked anew.
+    pub(super) fn recover_from_lost_relay(&mut self, stream: StreamId, now: Time) {
+        if self.config.follow_network {
+            self.recover(stream, now);
+        }
+    }
+
+    /// Gives relays back whose leg is closed, or of which nothing is in use.
+    pub(super) fn release_relays(&mut self, is_meant: impl Fn(&Relay) -> bool, now: Time) {
+        let mut bytes = Vec::new();
+        let released = self.relays.all.extract_if(.., |relay| is_meant(relay));
+        for mut relay in released.collect::<Vec<_>>() {
+            if relay.phase == Phase::Open || relay.phase == Phase::Allocating {
+                relay.client.release(now, &mut self.rng);
+                let (base, to) = (relay.leg, relay.address);
+                while let Some(method) = relay.client.poll_request(&mut bytes) {
+                    self.send_to_relay(base, to, method, &bytes);
+                }
+            }
+            for base in relay.bases {
+                self.checks.base_lost(base.0, now);
+                self.close_base(base, now);
+            }
+        }
+    }
+
+    /// What arrived on a base from a server for one of its relays: the base
+    /// that it is for, who sent it to the relay, and what. `None` where it is
+    /// nothing that is relayed.
+    pub fn unwrap<'a>(
+        &self,
+        base: BaseId,
+        from: SocketAddr,
+        bytes: &'a [u8],
+    ) -> Option<(BaseId, SocketAddr, &'a [u8])> {
+        if self.relays.all.is_empty() {
+            return None;
+        }
+        let at = self.relay_at(base, net::canonical(from))?;
+        let turn::Unwrapped::Data { peer, payload } = self.relays.all[at].client.unwrap(bytes)?
+        else {
+            return None;
+        };
+        let peer = net::canonical(peer);
+        Some((self.relayed_base(at, peer.ip())?, peer, payload))
+    }
+
+    /// Wraps what is sent from a relayed base to a peer into what is sent to
+    /// its server, in `out`, which is cleared first. `None` where the base is
+    /// none of a relay, or the server does not relay to the peer.
+    pub fn wrap(
+        &self,
+        base: BaseId,
+        to: SocketAddr,
+        payload: &[u8],
+        id: TransactionId,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let relay = self.relay_under(base)?;
+        out.clear();
+        relay
+            .client
+            .wrap(net::canonical(to), payload, id, out)
+            .then_some(Transmit { base: relay.leg, to: self.in_scope_of(relay.leg, relay.address) })
+    }
+
+    /// Wraps a message of ours in `out` that leaves from a relayed base; `None`
+    /// where its relay has come to an end, or does not relay to the peer.
+    pub(super) fn wrapped(
+        &self,
+        base: BaseId,
+        to: SocketAddr,
+        id: TransactionId,
+        out: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let message = std::mem::take(out);
+        self.wrap(base, to, &message, id, out)
+    }
+
+    /// Whether a base is what a server relays.
+    pub(super) fn is_relayed(&self, base: BaseId) -> bool {
+        self.base(base).is_some_and(|base| base.purpose == Purpose::Relayed)
+    }
+
+    /// An input with what it has for a relayed base taken out of its wrapping.
+    pub(super) fn unwrapped<'a>(&self, input: Input<'a>) -> Input<'a> {
+        match input {
+            Input::Datagram { base, from, bytes } => match self.unwrap(base, from, bytes) {
+                Some((base, from, bytes)) => Input::Datagram { base, from, bytes },
+                None => Input::Datagram { base, from, bytes },
+            },
+            input => input,
+        }
+    }
+}
