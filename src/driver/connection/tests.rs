@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use super::super::socket::Socket;
 use super::super::transport::BindOptions;
 use super::*;
+use crate::driver::carrier::Leg;
 
 /// Counts how often it is woken.
 #[derive(Default)]

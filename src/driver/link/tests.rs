@@ -51,6 +51,10 @@ impl Owner for Notes {
     fn message(&self, _: LinkId, bytes: &[u8]) {
         self.note(Told::Message(bytes.to_vec()));
     }
+    fn relayed(&self, _: BaseId, _: SocketAddr, _: &[u8]) {
+        unreachable!("no TURN server is at the other end");
+    }
+
     fn not_stun(&self, _: LinkId) {
         self.note(Told::NotStun);
     }
