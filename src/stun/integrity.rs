@@ -104,8 +104,14 @@ pub enum PasswordAlgorithm {
     Sha256,
 }
 
+/// The value of USERHASH (RFC 8489 §14.4): the SHA-256 of username and realm,
+/// both prepared by OpaqueString. What that refuses stands for its own bytes.
+pub fn userhash(username: &str, realm: &str) -> [u8; SHA256_LEN] {
+    Sha256::digest(format!("{}:{}", prepared(username), prepared(realm))).into()
+}
+
 /// `text` as OpaqueString (RFC 8265) prepares it, or as it is.
-fn prepared(text: &str) -> Cow<'_, str> {
+pub(crate) fn prepared(text: &str) -> Cow<'_, str> {
     // Visible ASCII stays as it is, and ICE passwords are nothing else.
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Cow::Borrowed(text);

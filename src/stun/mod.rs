@@ -8,6 +8,7 @@
 
 mod address;
 pub mod attribute;
+mod builder;
 mod demux;
 mod fingerprint;
 mod hmac_sha1;
@@ -23,9 +24,11 @@ mod write;
 mod tests;
 
 pub use attribute::{AttributeType, ErrorCode, UnknownAttributes};
+pub use builder::Builder;
 pub use demux::{is_stun_with_fingerprint, looks_like_stun};
 pub use fingerprint::Fingerprint;
-pub use integrity::{Algorithm, Integrity, IntegrityKey, PasswordAlgorithm};
+pub(crate) use integrity::prepared;
+pub use integrity::{Algorithm, Integrity, IntegrityKey, PasswordAlgorithm, userhash};
 pub use message::{Message, ParseError};
 pub use parts::MessageParts;
 pub use retransmission::Retransmission;

@@ -57,12 +57,22 @@ impl<'a> Message<'a> {
         address::xored(self.value(AttributeType::XOR_RELAYED_ADDRESS)?, &self.transaction_id())
     }
 
+    /// The XOR-RELAYED-ADDRESSes, of which a dual allocation has two, in
+    /// canonical form.
+    pub fn xor_relayed_addresses(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
+        self.xored_all(AttributeType::XOR_RELAYED_ADDRESS)
+    }
+
     /// The XOR-PEER-ADDRESSes, of which a message may have several, in
     /// canonical form.
     pub fn xor_peer_addresses(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
+        self.xored_all(AttributeType::XOR_PEER_ADDRESS)
+    }
+
+    fn xored_all(&self, wanted: AttributeType) -> impl Iterator<Item = SocketAddr> + use<'a> {
         let id = self.transaction_id();
         self.attributes()
-            .filter(|(kind, _)| *kind == AttributeType::XOR_PEER_ADDRESS)
+            .filter(move |(kind, _)| *kind == wanted)
             .filter_map(move |(_, value)| address::xored(value, &id))
     }
 

@@ -11,9 +11,21 @@
 //! Data goes past the state machine: [`Client::wrap`] and [`Client::unwrap`]
 //! change nothing.
 
+mod allocation;
+mod answers;
+mod bindings;
+mod challenge;
 pub mod channel;
 mod client;
+mod failure;
+mod login;
+mod permissions;
 mod redirect;
+mod relay;
+mod request;
+mod response;
+mod state;
+mod transactions;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
