@@ -140,7 +140,10 @@ impl Core {
                 self.write_early(|outgoing| outgoing.base == id);
                 self.bases.remove(at);
                 self.relays.all.iter_mut().for_each(|relay| relay.bases.retain(|base| *base != id));
-                self.release_relays(|relay| relay.leg == id, now);
+                for base in self.release_relays(|relay| relay.leg == id, now) {
+                    self.checks.base_lost(base.0, now);
+                    self.close_base(base, now);
+                }
                 self.tcp.close_base(id.0);
                 self.socket_ops.push_back(SocketOp::Close { base: id });
                 self.log.add(now, || Happened::SocketClosed { base: id });

@@ -32,10 +32,12 @@ impl Core {
                 }
             }
             turn::Event::Failed(failure) | turn::Event::Lost(failure) => {
-                let (cause, code) = match failure.code {
-                    Some(code) => (Cause::Answered, code),
-                    None => (Cause::NotReached, NOT_REACHED),
+                let cause = match (failure.cause, failure.code) {
+                    (turn::Cause::Secrets, _) => Cause::Credentials,
+                    (turn::Cause::NoAnswer, _) => Cause::NotReached,
+                    _ => Cause::Answered,
                 };
+                let code = failure.code.unwrap_or(NOT_REACHED);
                 self.end_relay(at, cause, code, failure.text, now);
             }
             turn::Event::Redirected { to, .. } => self.redirected(at, to, now),
@@ -256,9 +258,13 @@ impl Core {
         }
     }
 
-    /// Gives relays back whose leg is closed, or of which nothing is in use.
-    pub(super) fn release_relays(&mut self, is_meant: impl Fn(&Relay) -> bool, now: Time) {
-        let mut bytes = Vec::new();
+    /// Gives relays back, and returns the bases that stood on them.
+    pub(super) fn release_relays(
+        &mut self,
+        is_meant: impl Fn(&Relay) -> bool,
+        now: Time,
+    ) -> Vec<BaseId> {
+        let (mut bases, mut bytes) = (Vec::new(), Vec::new());
         let released = self.relays.all.extract_if(.., |relay| is_meant(relay));
         for mut relay in released.collect::<Vec<_>>() {
             if relay.phase == Phase::Open || relay.phase == Phase::Allocating {
@@ -268,11 +274,9 @@ impl Core {
                     self.send_to_relay(base, to, method, &bytes);
                 }
             }
-            for base in relay.bases {
-                self.checks.base_lost(base.0, now);
-                self.close_base(base, now);
-            }
+            bases.extend(relay.bases);
         }
+        bases
     }
 
     /// What arrived on a base from a server for one of its relays: the base

@@ -15,7 +15,7 @@ impl Core {
     /// The current session of a stream knows its peer: the agreement begins,
     /// where there is something to agree on.
     pub(super) fn begin_timing(&mut self, list: u16, now: Time) {
-        if !self.config.transports.tcp_so || self.config.lite {
+        if !self.config.transports.tcp_so || self.config.lite || self.is_relay_only() {
             return;
         }
         let controls = self.checks.role() == Role::Controlling;

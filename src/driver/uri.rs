@@ -1,19 +1,25 @@
-//! `stun:` URIs (RFC 7064).
+//! `stun:` URIs (RFC 7064), `turn:` and `turns:` URIs (RFC 7065).
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use crate::agent::StunServer;
+use crate::agent::{StunServer, TurnServer, TurnTransport};
 use crate::net::Protocol;
+use crate::turn::Secrets;
 
-/// The port of a `stun:` URI that names none (RFC 7064 §3.2, RFC 8489 §8.1).
+/// The port of a `stun:` or `turn:` URI that names none (RFC 7064 §3.2, RFC 7065
+/// §3.2).
 const DEFAULT_PORT: u16 = 3478;
 
-/// Why a text is no URI of a STUN server.
+/// That of a `turns:` URI (RFC 7065 §3.2).
+const DEFAULT_TLS_PORT: u16 = 5349;
+
+/// Why a text is no URI of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{uri:?} is not a STUN server: {rule}")]
+#[error("{uri:?} is not a {kind} server: {rule}")]
 pub struct UriError {
     uri: Box<str>,
+    kind: &'static str,
     rule: UriRule,
 }
 
@@ -24,13 +30,22 @@ impl UriError {
     }
 }
 
-/// The rules of a `stun:` URI.
+/// The rules of such a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UriRule {
     /// The scheme comes first.
     #[error("it has to start with `stun:` (RFC 7064 §3.1)")]
     Scheme,
+    /// The scheme comes first.
+    #[error("it has to start with `turn:` or `turns:` (RFC 7065 §3.1)")]
+    TurnScheme,
+    /// The transport is UDP or TCP.
+    #[error("the transport is `?transport=udp` or `?transport=tcp` (RFC 7065 §3.1)")]
+    TurnTransport,
+    /// TURN over DTLS is still to come.
+    #[error("TURN over DTLS is not supported, only over TLS: leave `?transport=udp` out")]
+    Dtls,
     /// The transport is UDP or TCP; `?transport=` is an extension of ours.
     #[error("only STUN over UDP and, with `?transport=tcp`, over TCP is supported, without TLS")]
     Transport,
@@ -48,8 +63,48 @@ impl FromStr for StunServer {
     /// Reads `stun:host`, `stun:host:port` or `stun:[address]:port`, with
     /// `?transport=tcp` behind it for a server that is asked over TCP.
     fn from_str(uri: &str) -> Result<Self, UriError> {
-        parse(uri).map_err(|rule| UriError { uri: uri.into(), rule })
+        parse(uri).map_err(|rule| UriError { uri: uri.into(), kind: "STUN", rule })
     }
+}
+
+impl TurnServer {
+    /// The server of a URI: `turn:host`, `turn:host:port`, each with
+    /// `?transport=udp`, which is the default, or `?transport=tcp` behind it, or
+    /// `turns:host[:port]` for TLS over TCP.
+    ///
+    /// # Errors
+    /// [`UriError`] names the rule that the text breaks.
+    pub fn new(uri: &str, username: &str, password: &str) -> Result<Self, UriError> {
+        let secrets = Secrets { username: username.into(), password: password.into() };
+        parse_turn(uri, secrets).map_err(|rule| UriError { uri: uri.into(), kind: "TURN", rule })
+    }
+}
+
+fn parse_turn(uri: &str, secrets: Secrets) -> Result<TurnServer, UriRule> {
+    let (scheme, rest) = uri.split_once(':').ok_or(UriRule::TurnScheme)?;
+    let is_secure = scheme.eq_ignore_ascii_case("turns");
+    if !is_secure && !scheme.eq_ignore_ascii_case("turn") {
+        return Err(UriRule::TurnScheme);
+    }
+    let (rest, transport) = match rest.split_once('?') {
+        None => (rest, None),
+        Some((rest, transport)) => (rest, Some(transport)),
+    };
+    let transport = match (is_secure, transport) {
+        (false, None | Some("transport=udp")) => TurnTransport::Udp,
+        (false, Some("transport=tcp")) => TurnTransport::Tcp,
+        (true, None | Some("transport=tcp")) => TurnTransport::Tls,
+        (true, Some("transport=udp")) => return Err(UriRule::Dtls),
+        _ => return Err(UriRule::TurnTransport),
+    };
+    let (host, port, ip) = host_and_port(rest)?;
+    let port = match port {
+        None if is_secure => DEFAULT_TLS_PORT,
+        None => DEFAULT_PORT,
+        Some(digits) => parse_port(digits).ok_or(UriRule::Port)?,
+    };
+    let address = ip.map(|ip| SocketAddr::new(ip, port));
+    Ok(TurnServer { uri: uri.into(), host: host.into(), port, address, transport, secrets })
 }
 
 fn parse(uri: &str) -> Result<StunServer, UriRule> {
@@ -125,6 +180,35 @@ mod tests {
             let (uri, host) = (uri.into(), host.into());
             let expected = StunServer { uri, host, port, address, protocol };
             assert_eq!(server, expected);
+        }
+    }
+
+    #[test]
+    fn uris_of_relays_are_read() {
+        use TurnTransport::{Tcp, Tls, Udp};
+        for (uri, host, port, transport) in [
+            ("turn:turn.example.org", "turn.example.org", 3478, Udp),
+            ("TURN:a.example:80?transport=udp", "a.example", 80, Udp),
+            ("turn:192.0.2.1?transport=tcp", "192.0.2.1", 3478, Tcp),
+            ("turns:a.example", "a.example", 5349, Tls),
+            ("turns:[2001:db8::1]:443?transport=tcp", "2001:db8::1", 443, Tls),
+        ] {
+            let server = TurnServer::new(uri, "user", "secret").unwrap();
+            assert_eq!((&*server.host, server.port, server.transport), (host, port, transport));
+            assert_eq!(server.address.is_some(), host.parse::<IpAddr>().is_ok());
+            assert!(!format!("{server:?}").contains("secret"));
+        }
+        for (uri, rule) in [
+            ("stun:a.example", UriRule::TurnScheme),
+            ("turn.example.org", UriRule::TurnScheme),
+            ("turns:a.example?transport=udp", UriRule::Dtls),
+            ("turn:a.example?transport=sctp", UriRule::TurnTransport),
+            ("turn:a.example:0", UriRule::Port),
+            ("turn:", UriRule::Host),
+        ] {
+            let error = TurnServer::new(uri, "user", "secret").unwrap_err();
+            assert_eq!(error.rule(), rule, "{uri}");
+            assert!(error.to_string().contains(uri));
         }
     }
 

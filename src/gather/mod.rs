@@ -54,6 +54,8 @@ pub enum Cause {
     Unresolved,
     /// It was not reached: no answer, or the system refused to send.
     NotReached,
+    /// It does not take our user and password.
+    Credentials,
     /// It answered with an error, or with something that is of no use.
     Answered,
 }

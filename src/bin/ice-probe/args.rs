@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use floe::agent::{StunServer, Transports};
+use floe::agent::{StunServer, Transports, TurnServer};
 use floe::check::Role;
 use floe::driver::UriRule;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::rendezvous::RendezvousOptions;
+use crate::turn::TurnOptions;
 
 /// Says why two machines connect, or do not: ICE (RFC 8445) on the command line.
 #[derive(Debug, Parser)]
@@ -79,6 +80,7 @@ const STDIO_EXAMPLES: &str = "Examples:
   ice-probe stdio --controlled --stun stun:192.0.2.1:3478 --stun 'stun:[2001:db8::1]'
   ice-probe stdio --controlling --transport tcp
   ice-probe stdio --controlling --ports 50000-50100 --log agent.jsonl
+  ice-probe stdio --controlled --turn turns:turn.example.org --user me --pass-file secret.txt
   ice-probe stdio --secret-file secret.txt --peer 192.0.2.7
 
 The first line out is this side's credentials; candidates follow as they are found. Give the
@@ -138,12 +140,15 @@ pub(crate) struct Shared {
     /// STUN servers.
     #[arg(long, value_name = "URI", help = "STUN server, as stun:HOST[:PORT]; repeatable")]
     stun: Vec<String>,
+    #[command(flatten)]
+    turn: TurnOptions,
     /// Candidate transports, a comma list out of
     /// udp,tcp-active,tcp-passive,tcp-so, or tcp for all three
     /// [default: udp,tcp]
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
     transport: Vec<Transport>,
-    /// Candidate types, a comma list out of host,srflx [default: all]
+    /// Candidate types, a comma list out of host,srflx,relay; relay alone
+    /// sends nothing but to the TURN servers [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
     candidates: Vec<CandidateType>,
     /// Use only this interface; repeatable
@@ -189,14 +194,6 @@ pub(crate) struct Shared {
 /// sentence instead of "unexpected argument", and refused.
 #[derive(Debug, clap::Args)]
 struct Later {
-    #[arg(long, hide = true, value_name = "URI")]
-    turn: Vec<String>,
-    #[arg(long, hide = true, value_name = "USER")]
-    user: Vec<String>,
-    #[arg(long, hide = true, value_name = "PASS", allow_hyphen_values = true)]
-    pass: Vec<String>,
-    #[arg(long, hide = true, value_name = "FILE")]
-    pass_file: Vec<PathBuf>,
     #[arg(long, hide = true, value_name = "FILE")]
     ca: Option<PathBuf>,
     #[arg(long, hide = true, value_name = "URI")]
@@ -217,7 +214,6 @@ enum Transport {
 enum CandidateType {
     Host,
     Srflx,
-    #[value(hide = true)]
     Relay,
 }
 
@@ -229,14 +225,7 @@ pub(crate) enum Policy {
 
 impl Later {
     fn first_given(&self) -> Option<&'static str> {
-        let given = [
-            (!self.turn.is_empty(), "--turn"),
-            (!self.user.is_empty(), "--user"),
-            (!self.pass.is_empty(), "--pass"),
-            (!self.pass_file.is_empty(), "--pass-file"),
-            (self.ca.is_some(), "--ca"),
-            (self.proxy.is_some(), "--proxy"),
-        ];
+        let given = [(self.ca.is_some(), "--ca"), (self.proxy.is_some(), "--proxy")];
         given.into_iter().find_map(|(given, name)| given.then_some(name))
     }
 }
@@ -289,6 +278,11 @@ impl Shared {
         self.wants(CandidateType::Srflx)
     }
 
+    /// Whether relayed candidates are wanted.
+    pub(crate) fn wants_relayed(&self) -> bool {
+        self.wants(CandidateType::Relay)
+    }
+
     fn wants(&self, kind: CandidateType) -> bool {
         self.candidates.is_empty() || self.candidates.contains(&kind)
     }
@@ -305,15 +299,21 @@ impl Shared {
         self.stun.iter().map(parse).collect()
     }
 
+    /// The TURN servers.
+    pub(crate) fn turn_servers(&self) -> Result<Vec<TurnServer>, Failure> {
+        self.turn.servers()
+    }
+
     /// How many servers were given.
     pub(crate) fn servers(&self) -> usize {
-        self.stun.len()
+        self.stun.len() + self.turn.len()
     }
 
     /// The options as the event log's header shows them.
     pub(crate) fn for_log(&self) -> Value {
         json!({
             "stun": self.stun,
+            "turn": self.turn.uris(),
             "interface": self.interface,
             "bind": self.bind,
             "ports": self.ports.as_ref().map(|ports| [*ports.start(), *ports.end()]),
@@ -321,6 +321,7 @@ impl Shared {
             "host": self.wants_host(),
             "transports": self.transports(),
             "srflx": self.wants_server_reflexive(),
+            "relay": self.wants_relayed(),
             "ipv4": !self.ipv6_only,
             "ipv6": !self.ipv4_only,
             "components": self.components,
@@ -346,17 +347,16 @@ impl Shared {
 
     /// Refuses what the program cannot do yet.
     pub(crate) fn supported(&self) -> Result<(), Failure> {
-        let refused = if let Some(name) = self.later.first_given() {
-            name
-        } else if self.candidates.first() == Some(&CandidateType::Relay)
-            && !self.wants_host()
-            && !self.wants_server_reflexive()
+        if let Some(name) = self.later.first_given() {
+            return Err(Failure::new(Exit::Usage, format!("{name} is not supported yet")));
+        }
+        if self.candidates.iter().all(|kind| *kind == CandidateType::Relay)
+            && !self.candidates.is_empty()
+            && self.turn.len() == 0
         {
-            "--candidates relay"
-        } else {
-            return Ok(());
-        };
-        Err(Failure::new(Exit::Usage, format!("{refused} is not supported yet")))
+            return Err(Failure::new(Exit::Usage, "--candidates relay needs a --turn server"));
+        }
+        Ok(())
     }
 }
 
@@ -400,17 +400,13 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_with_a_sentence() {
-        for options in [
-            &["--turn", "turn:192.0.2.1", "--user", "u", "--pass", "p"][..],
-            &["--pass-file", "f"],
-            &["--ca", "f"],
-            &["--proxy", "socks5://192.0.2.1"],
-            &["--candidates", "relay"],
-        ] {
+        for options in [&["--ca", "f"][..], &["--proxy", "socks5://192.0.2.1"]] {
             let failure = shared(options).supported().unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.message.ends_with("is not supported yet"), "{}", failure.message);
         }
+        let failure = shared(&["--candidates", "relay"]).supported().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
         assert!(shared(&["--candidates", "host,srflx,relay"]).supported().is_ok());
         assert!(shared(&["--transport", "udp,tcp"]).supported().is_ok());
         assert!(shared(&["--policy", "best"]).supported().is_ok());

@@ -13,6 +13,7 @@ mod serve;
 mod setup;
 mod signals;
 mod stdio;
+mod turn;
 mod words;
 
 use std::panic::PanicHookInfo;

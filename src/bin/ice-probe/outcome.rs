@@ -12,20 +12,24 @@ use crate::exit::Exit;
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     servers: usize,
+    /// Candidates were wanted that need no server.
+    wants_own: bool,
     candidates: usize,
     gathered: bool,
     server_worked: bool,
     unresolved: BTreeSet<Box<str>>,
     unreached: BTreeSet<Box<str>>,
+    refused: BTreeSet<Box<str>>,
     connected: bool,
     lost: bool,
     relayed: bool,
 }
 
 impl Outcome {
-    /// The facts of a session with `servers` servers, before anything happened.
-    pub(crate) fn new(servers: usize) -> Self {
-        Outcome { servers, ..Outcome::default() }
+    /// The facts of a session with `servers` servers, before anything happened;
+    /// `wants_own` if candidates are wanted that need none.
+    pub(crate) fn new(servers: usize, wants_own: bool) -> Self {
+        Outcome { servers, wants_own, ..Outcome::default() }
     }
 
     /// Takes note of an event.
@@ -38,11 +42,12 @@ impl Outcome {
             }
             Event::EndOfCandidates { .. } => self.gathered = true,
             Event::CandidateError { uri, cause, .. } => {
-                if *cause == Cause::Unresolved {
-                    self.unresolved.insert(uri.clone());
-                } else {
-                    self.unreached.insert(uri.clone());
-                }
+                let failed = match cause {
+                    Cause::Unresolved => &mut self.unresolved,
+                    Cause::Credentials => &mut self.refused,
+                    _ => &mut self.unreached,
+                };
+                failed.insert(uri.clone());
             }
             Event::State { state: State::Connected | State::Completed, .. } => {
                 self.connected = true;
@@ -69,14 +74,19 @@ impl Outcome {
             return Exit::first_of(&[lost, relayed]);
         }
         let mut holding = vec![Exit::NoPair];
-        if self.gathered && self.candidates == 0 {
+        if self.gathered && self.candidates == 0 && self.wants_own {
             holding.push(Exit::NoNetwork);
         }
         // A server that failed beside another that worked explains nothing.
-        let failed = self.unresolved.union(&self.unreached).count();
-        if self.servers > 0 && !self.server_worked && failed >= self.servers {
-            let reached_none = self.unresolved.is_empty();
-            holding.push(if reached_none { Exit::NoServer } else { Exit::Unresolved });
+        let causes = [
+            (&self.unresolved, Exit::Unresolved),
+            (&self.refused, Exit::Refused),
+            (&self.unreached, Exit::NoServer),
+        ];
+        let failed: BTreeSet<_> = causes.iter().flat_map(|(servers, _)| servers.iter()).collect();
+        if self.servers > 0 && !self.server_worked && failed.len() >= self.servers {
+            let explains = |(servers, _): &&(&BTreeSet<_>, Exit)| !servers.is_empty();
+            holding.extend(causes.iter().filter(explains).map(|(_, exit)| *exit));
         }
         Exit::first_of(&holding)
     }
@@ -126,7 +136,7 @@ mod tests {
 
     #[track_caller]
     fn ends(servers: usize, events: &[Event], exit: Exit, interrupted: Exit) {
-        let mut outcome = Outcome::new(servers);
+        let mut outcome = Outcome::new(servers, true);
         events.iter().for_each(|event| outcome.event(event));
         assert_eq!((outcome.exit(), outcome.interrupted()), (exit, interrupted));
     }
@@ -152,9 +162,20 @@ mod tests {
             Exit::Unresolved,
             Exit::Interrupted,
         );
+        let wrong = failed("turn:c", Cause::Credentials);
+        ends(1, &[host.clone(), wrong.clone()], Exit::Refused, Exit::Interrupted);
+        ends(2, &[host.clone(), wrong, silent.clone()], Exit::Refused, Exit::Interrupted);
         ends(1, &[gathered("srflx"), silent.clone()], Exit::NoPair, Exit::Interrupted);
         ends(1, &[silent.clone(), end()], Exit::NoNetwork, Exit::Interrupted);
         ends(1, &[silent, state(State::Connected)], Exit::Direct, Exit::Direct);
+    }
+
+    #[test]
+    fn without_a_relay_there_is_nothing_where_only_relays_are_wanted() {
+        let mut outcome = Outcome::new(1, false);
+        outcome.event(&failed("turn:c", Cause::Credentials));
+        outcome.event(&end());
+        assert_eq!(outcome.exit(), Exit::Refused);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: &Shared, plan: Plan) -> Result<Option<Made>, Fai
     servers.extend(embedded.addresses().iter().copied().map(stun_server));
     let role = shared.role().unwrap_or(Role::Controlling);
     let config = |role| {
-        let mut config = agent_config(shared, role, servers.clone(), true);
+        let mut config = agent_config(shared, role, (servers.clone(), Vec::new()), true);
         config.ice.transports = transports;
         stay_on_loopback(&mut config, shared, &loopback);
         config

@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &Stdio) -> Result<Exit, Failure> {
         let sentence = "stdio needs --controlling or --controlled, or --secret-file";
         return Err(Failure::new(Exit::Usage, sentence));
     };
-    let servers = shared.stun_servers()?;
+    let servers = (shared.stun_servers()?, shared.turn_servers()?);
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
     })?;

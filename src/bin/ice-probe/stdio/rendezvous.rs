@@ -46,7 +46,7 @@ pub(super) async fn wait(
     deadline: Instant,
 ) -> Result<Result<Agent, End>, Failure> {
     let log = shared.log.is_some();
-    let settings = || agent_config(shared, Role::Controlling, Vec::new(), log);
+    let settings = || agent_config(shared, Role::Controlling, Default::default(), log);
     let Appointment { rendezvous, peer } = appointment;
     let met = meet(rendezvous, *peer, settings);
     tokio::pin!(met);

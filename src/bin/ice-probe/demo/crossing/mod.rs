@@ -149,7 +149,7 @@ async fn made(shared: &Shared) -> Result<Told, String> {
 /// An agent of a host: behind its NAT it has the NAT's address too, as a STUN
 /// server would tell it.
 fn side(name: &'static str, host: &Host, shared: &Shared, role: Role) -> Result<Side, String> {
-    let mut config = agent_config(shared, role, Vec::new(), true);
+    let mut config = agent_config(shared, role, Default::default(), true);
     config.bind = vec![host.inside.into()];
     config.ice.include_loopback = false;
     config.ice.transports = Transports { tcp_so: true, ..super::NONE };
