@@ -51,7 +51,7 @@ impl Session {
             state: State::New,
             selected: BTreeSet::new(),
             wait_selected: args.shared.wait_selected,
-            outcome: Outcome::new(args.shared.servers(), shared.wants_host()),
+            outcome: Outcome::new(args.shared.servers(), args.shared.wants_host()),
             log,
             writer,
             agent,
