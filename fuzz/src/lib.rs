@@ -11,3 +11,5 @@ pub mod stun_message;
 pub mod tcp_connections;
 pub mod tcp_frames;
 mod tcp_pair;
+pub mod turn_client;
+pub mod turn_splitter;

@@ -17,6 +17,8 @@ const TARGETS: &[(&str, Body)] = &[
     ("stun_message", floe_fuzz::stun_message::run),
     ("tcp_connections", floe_fuzz::tcp_connections::run),
     ("tcp_frames", floe_fuzz::tcp_frames::run),
+    ("turn_client", floe_fuzz::turn_client::run),
+    ("turn_splitter", floe_fuzz::turn_splitter::run),
 ];
 
 #[test]

@@ -38,6 +38,7 @@ impl Client {
             Verdict::Success => {
                 if session.is_some() {
                     self.login.prove();
+                    self.transactions.forgive_nonces();
                 }
                 self.transactions.end(at);
                 self.granted(purpose, message, since);

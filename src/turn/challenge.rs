@@ -188,7 +188,9 @@ mod tests {
     fn what_cannot_be_followed_is_refused() {
         let (realm, nonce) = ((T::REALM, &b"r"[..]), (T::NONCE, &b"n"[..]));
         let cookie = (T::NONCE, &b"obMatJos2gAAAn"[..]);
-        let list = |list| (T::PASSWORD_ALGORITHMS, list);
+        fn list(list: &[u8]) -> (T, &[u8]) {
+            (T::PASSWORD_ALGORITHMS, list)
+        }
         for (attributes, known, followed) in [
             (&[realm, nonce][..], None, true),
             (&[nonce], None, false),

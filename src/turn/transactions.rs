@@ -16,8 +16,8 @@ pub(super) const TI: Duration = Duration::from_millis(39_500);
 /// A shorter RTO would be a flood.
 const MIN_RTO: Duration = Duration::from_millis(10);
 
-/// How often a request is repeated with a new nonce before the server is taken
-/// for one that never lets it through.
+/// How often a request is repeated with a new nonce, while no other gets
+/// through, before the server is taken for one that lets none through.
 const MAX_NONCES: u8 = 5;
 
 /// How often a request is repeated after a failure of the server: "SHOULD be
@@ -223,6 +223,12 @@ impl Transactions {
         let Some(transaction) = self.all.get_mut(at) else { return false };
         transaction.nonces += 1;
         transaction.nonces <= MAX_NONCES
+    }
+
+    /// The server lets requests through: those that it did not so far are not
+    /// the sign of a circle, for it may have none but nonces for one request.
+    pub(super) fn forgive_nonces(&mut self) {
+        self.all.iter_mut().for_each(|transaction| transaction.nonces = 0);
     }
 
     /// Repeats it after a pause; false if that was done as often as may be.

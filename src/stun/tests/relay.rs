@@ -50,6 +50,7 @@ fn every_accessor_reads_its_attribute() {
     assert!(message.unknown_attributes().eq([T(0x7001), T(0x7002)]));
     assert_eq!(message.lifetime(), Some(Duration::from_secs(600)));
     assert_eq!(message.xor_relayed_address(), Some(v4));
+    assert!(message.xor_relayed_addresses().eq([v4]));
     assert!(message.xor_peer_addresses().eq([v4, v6.parse().unwrap()]));
     assert_eq!(message.data(), Some(&b"payload"[..]));
     assert_eq!(message.channel_number(), Some(0x4001));
@@ -75,4 +76,19 @@ fn a_message_without_attributes_has_none() {
     assert_eq!(message.error(), None);
     assert_eq!(message.verify(&IntegrityKey::short_term("x")), Integrity::Missing);
     assert_eq!(message.fingerprint(), Fingerprint::Absent);
+}
+
+/// RFC 8489, appendix B.1; the length field of the sample message itself does
+/// not fit it.
+#[test]
+fn the_userhash_of_the_sample_request_is_ours() {
+    let expected = [
+        0x4a, 0x3c, 0xf3, 0x8f, 0xef, 0x69, 0x92, 0xbd, 0xa9, 0x52, 0xc6, 0x78, 0x04, 0x17, 0xda,
+        0x0f, 0x24, 0x81, 0x94, 0x15, 0x56, 0x9e, 0x60, 0xb2, 0x05, 0xc4, 0x6e, 0x41, 0x40, 0x7f,
+        0x17, 0x04,
+    ];
+    let user = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
+    assert_eq!(userhash(user, "example.org"), expected);
+    // A space that is not ASCII is a space once prepared (RFC 8265 §4.2.1).
+    assert_eq!(userhash("a\u{a0}b", "r"), userhash("a b", "r"));
 }
