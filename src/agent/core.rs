@@ -345,13 +345,14 @@ impl Core {
         self.settle_tcp(now);
         self.advance_held(now);
         self.advance_gathering(now);
-        self.checks.advance(now, &self.pacer, &mut self.rng);
         self.advance_relays(now);
+        self.checks.advance(now, &self.pacer, &mut self.rng);
         self.advance_keepalives(now);
         self.leave_dead_paths(now);
         self.free(now);
         self.report(now);
         self.advance_tcp(now);
+        self.ask_relays(now);
         self.advance_timing(now);
     }
 

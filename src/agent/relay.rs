@@ -10,6 +10,7 @@ use crate::agent::base::{Base, BasePhase, Purpose, Seat};
 use crate::agent::outgoing::{Outgoing, What};
 use crate::agent::{BaseId, Core, DropReason, Event, Happened, SocketOp, StreamId};
 use crate::candidate::ComponentId;
+use crate::check::PairId;
 use crate::gather::{Cause, NOT_REACHED};
 use crate::net::{self, Family, Protocol};
 use crate::stun::{Message, Method, TransactionId};
@@ -18,6 +19,10 @@ use crate::turn::{Client, Families, Handled, Redirects, Settings};
 
 /// Relays of an agent, those included that are only asked for.
 const MAX_RELAYS: usize = 256;
+
+/// Consent checks in a row without an answer after which a server that answers
+/// nothing is given up.
+const GIVEN_UP: usize = 3;
 
 /// Try Alternate (RFC 8489 §14.8).
 const ALTERNATE: u16 = 300;
@@ -347,9 +352,11 @@ impl Core {
         if self.relays.all.is_empty() {
             return;
         }
-        self.ask_permissions(now);
         for at in 0..self.relays.all.len() {
             let Some(relay) = self.relays.all.get_mut(at) else { return };
+            if relay.phase == Phase::Over {
+                continue;
+            }
             if let Phase::Waiting(slot) = relay.phase
                 && slot <= now
             {
@@ -365,11 +372,20 @@ impl Core {
                 self.end_relay(at, Cause::NotReached, NOT_REACHED, text.into(), now);
                 continue;
             }
-            self.send_requests(at);
-            while let Some(event) = self.relays.all[at].client.poll_event() {
+            while let Some(event) = self.relays.all.get_mut(at).and_then(|r| r.client.poll_event())
+            {
                 self.relay_event(at, event, now);
             }
-            // Events may have asked for more.
+        }
+    }
+
+    /// Asks servers for what pairs and paths want of them now.
+    pub(super) fn ask_relays(&mut self, now: Time) {
+        if self.relays.all.is_empty() {
+            return;
+        }
+        self.ask_permissions(now);
+        for at in 0..self.relays.all.len() {
             self.send_requests(at);
         }
     }
@@ -405,7 +421,26 @@ impl Core {
             let deadline = Some(relay.deadline).filter(|_| !relay.is_settled());
             [slot, deadline, relay.client.poll_timeout()].into_iter().flatten().min()
         };
-        self.relays.all.iter().filter_map(of_relay).min()
+        let all = self.relays.all.iter().filter(|relay| relay.phase != Phase::Over);
+        all.filter_map(of_relay).min()
+    }
+
+    /// The peer did not answer over a relayed pair: it may be for the server,
+    /// which is asked, and given up where it does not answer either.
+    pub(super) fn doubt_relay(&mut self, pair: PairId, now: Time) {
+        let (base, _) = self.ends(pair);
+        let stands = |relay: &Relay| relay.bases.contains(&base);
+        let Some(at) = self.relays.all.iter().position(stands) else { return };
+        let pair = self.checks.pair(pair);
+        let components = self.checks.components(pair.stream);
+        let component = components.iter().find(|component| component.id == pair.component);
+        let missed = component.map_or(0, |component| component.missed());
+        let relay = &mut self.relays.all[at];
+        if missed >= GIVEN_UP && relay.client.is_refreshing() {
+            let text = format!("{} does not answer any more", relay.address);
+            return self.end_relay(at, Cause::NotReached, NOT_REACHED, text.into(), now);
+        }
+        relay.client.probe(now, &mut self.rng);
     }
 
     /// An allocation came to nothing, or is gone.

@@ -128,6 +128,7 @@ impl Core {
                 }
             }
             Notice::Selected(pair) => self.tell_selected(pair, now),
+            Notice::ConsentMissed(pair) => self.doubt_relay(pair, now),
             Notice::ConsentGiven(pair) => {
                 // It may have been suspended.
                 if let Some(stream) = self.stream_of_list(self.checks.pair(pair).stream) {

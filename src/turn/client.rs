@@ -165,6 +165,21 @@ impl Client {
         self.begin(now, rng);
     }
 
+    /// The owner doubts that the server still has the allocation: it is refreshed
+    /// now, unless that is under way.
+    pub fn probe(&mut self, now: Time, rng: &mut Rng) {
+        if let Some(refresh) = self.allocation.as_mut().and_then(|a| a.refresh.as_mut()) {
+            *refresh = now;
+            self.expire(now);
+        }
+        self.begin(now, rng);
+    }
+
+    /// A refresh waits for its answer.
+    pub fn is_refreshing(&self) -> bool {
+        self.transactions.is_asking(Purpose::Refresh)
+    }
+
     /// The relayed addresses.
     pub fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
         self.allocation.iter().flat_map(|allocation| allocation.relayed.iter().copied())

@@ -63,6 +63,7 @@ pub(crate) struct Server {
     pub(crate) open: bool,
     /// A nonce is good for so many requests.
     pub(crate) nonce_uses: u32,
+    pub(crate) mapped: SocketAddr,
     pub(crate) relayed: Vec<SocketAddr>,
     /// Which family is refused, and with what.
     pub(crate) address_error: Option<(u8, u16)>,
@@ -97,6 +98,7 @@ impl Server {
             anonymous: false,
             open: false,
             nonce_uses: u32::MAX,
+            mapped: addr(MAPPED),
             relayed: vec![addr(RELAYED_V4)],
             address_error: None,
             lifetime: 600,
@@ -359,7 +361,7 @@ impl Server {
                     builder = builder.attribute(T::ADDRESS_ERROR_CODE, &value);
                 }
                 builder = builder
-                    .xored(T::XOR_MAPPED_ADDRESS, addr(MAPPED))
+                    .xored(T::XOR_MAPPED_ADDRESS, self.mapped)
                     .number(T::LIFETIME, self.lifetime);
                 self.allocation = Some(now + Duration::from_secs(self.lifetime.into()));
             }

@@ -1,0 +1,231 @@
+//! Relayed candidates in virtual time: two agents and a model of a TURN server
+//! that checks what it is asked. Every time is exact.
+
+#[path = "../turn/server.rs"]
+#[allow(dead_code)] // The client's own tests use the rest.
+mod server;
+mod world;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use floe::agent::{State, TurnTransport};
+use floe::candidate::{Candidate, Kind};
+use floe::check::Role;
+use floe::stun::Method;
+use floe::timer::Time;
+
+use server::{Reply, Server};
+use world::{STREAM, World, config, everything, only_by_the_server, relay_only};
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn ms(millis: u64) -> Time {
+    Time::from_millis(millis)
+}
+
+fn pair(make: fn(Role, TurnTransport) -> floe::agent::Config, transport: TurnTransport) -> World {
+    World::new([make(Role::Controlling, transport), make(Role::Controlled, transport)])
+}
+
+const ALL: [TurnTransport; 3] = [TurnTransport::Udp, TurnTransport::Tcp, TurnTransport::Tls];
+
+/// M4: from both having candidates, the relayed pair is valid within three
+/// round trips to the server and 200 ms.
+#[test]
+fn two_relays_connect_and_carry_data() {
+    for transport in ALL {
+        let mut world = pair(relay_only, transport);
+        world.start();
+        world.run_until(ms(1_000));
+        for at in [0, 1] {
+            let side = &world.sides[at];
+            assert_eq!(side.candidates.len(), 1, "{transport:?}: {:?}", side.errors);
+            assert_eq!(side.candidates[0].kind, Kind::Relayed);
+            // Two round trips: the server asks for credentials first.
+            let gathered = side.ended.expect("gathering has ended");
+            assert!(gathered <= ms(90), "{gathered}");
+            let usable = side.usable.expect("there is a path");
+            assert!(usable - gathered <= Duration::from_millis(3 * 40 + 200), "{usable}");
+            assert_eq!(side.state(), State::Completed);
+            assert_eq!(side.selected.last().unwrap().1.kind, Kind::Relayed);
+        }
+        for number in 0..10u8 {
+            world.send(0, &[b'a', number]);
+            world.send(1, &[b'b', number]);
+            world.run_for(Duration::from_millis(10));
+        }
+        world.run_for(Duration::from_millis(100));
+        for (at, name) in [(0, b'b'), (1, b'a')] {
+            let data: Vec<Vec<u8>> = world.sides[at].data.iter().map(|d| d.1.clone()).collect();
+            assert_eq!(data, (0..10u8).map(|n| vec![name, n]).collect::<Vec<_>>());
+        }
+        // By then there is a channel: four bytes, and no indication.
+        for server in world.servers.values() {
+            assert_eq!(server.count(Method::CHANNEL_BIND), 1);
+            assert_eq!(server.count(Method::CREATE_PERMISSION), 1);
+        }
+    }
+}
+
+/// When closed, an agent gives back what it has.
+#[test]
+fn an_allocation_is_given_back_at_the_end() {
+    for transport in ALL {
+        let mut world = pair(relay_only, transport);
+        world.start();
+        world.run_until(ms(1_000));
+        world.close(0);
+        assert_eq!(world.sides[0].states.last().unwrap().1, State::Closed);
+        assert!(
+            !world.sides[0].states.iter().any(|(_, state)| *state == State::Disconnected),
+            "nothing was lost: {:?}",
+            world.sides[0].states
+        );
+        world.run_for(Duration::from_millis(100));
+        let given_back = world.servers.values().filter(|server| server.allocation.is_none());
+        assert_eq!(given_back.count(), 1, "{transport:?}");
+    }
+}
+
+/// Checks do not wait for one another's permissions: eight peers at 150 ms are
+/// permitted half a second after gathering.
+#[test]
+fn permissions_for_many_peers_are_asked_for_side_by_side() {
+    let mut world = pair(relay_only, TurnTransport::Udp);
+    world.to_server = Duration::from_millis(75);
+    world.signals = false;
+    world.start();
+    world.run_until(ms(400));
+    let gathered = world.sides[0].ended.expect("gathering has ended");
+    let start = world.now;
+    for n in 1..=8 {
+        let text = format!("candidate:{n} 1 UDP {n} 198.51.100.{n} 5000 typ host");
+        let candidate: Candidate = text.parse().unwrap();
+        world.sides[0].core.add_remote_candidate(STREAM, &candidate, start).unwrap();
+    }
+    world.run_until(start + Duration::from_millis(500));
+    let client = world.servers.values().max_by_key(|server| server.permissions.len()).unwrap();
+    assert_eq!(client.permissions.len(), 8, "gathered at {gathered}");
+    let asked = |(at, bytes): &(Time, Vec<u8>)| {
+        let message = floe::stun::Message::parse(bytes).unwrap();
+        (message.method() == Method::CREATE_PERMISSION).then_some(*at)
+    };
+    let asked: Vec<Time> = client.seen.iter().filter_map(asked).collect();
+    // In flight together: as far apart as new transactions have to be (RFC 8445
+    // §14.2), with a check between each two.
+    assert_eq!(asked.len(), 8);
+    assert!(asked[7] - asked[0] <= Duration::from_millis(7 * 10), "{asked:?}");
+}
+
+/// Without a direct way the pair goes by the relay of one of both.
+#[test]
+fn where_nothing_else_passes_the_relay_carries() {
+    let mut world = pair(config, TurnTransport::Udp);
+    world.passes = only_by_the_server;
+    world.start();
+    world.run_until(ms(5_000));
+    for side in &world.sides {
+        assert_eq!(side.state(), State::Completed, "{:?}", side.states);
+        let (_, local, remote) = side.selected.last().unwrap();
+        assert!([local.kind, remote.kind].contains(&Kind::Relayed));
+    }
+}
+
+/// Where there is a direct way, it is taken, and the relay is given back.
+#[test]
+fn where_there_is_a_direct_way_the_relay_is_only_a_candidate() {
+    let mut world = pair(config, TurnTransport::Udp);
+    world.passes = everything;
+    world.start();
+    world.run_until(ms(10_000));
+    for side in &world.sides {
+        assert_eq!(side.state(), State::Completed);
+        let (_, local, remote) = side.selected.last().unwrap();
+        assert!(![local.kind, remote.kind].contains(&Kind::Relayed), "{local} {remote}");
+    }
+}
+
+#[test]
+fn a_silent_server_costs_its_budget_and_no_more() {
+    for transport in ALL {
+        let mut world = pair(relay_only, transport);
+        world.make = || {
+            let mut server = Server::new();
+            server.next(Method::ALLOCATE, std::iter::repeat_n(Reply::Silence, 100));
+            server
+        };
+        world.start();
+        world.run_until(ms(60_000));
+        for side in &world.sides {
+            assert_eq!(side.ended, Some(ms(5_000)), "{transport:?}");
+            assert!(side.candidates.is_empty());
+            let [(701, text)] = side.errors.as_slice() else { panic!("{:?}", side.errors) };
+            assert!(text.contains("192.0.2.9:3478"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn wrong_credentials_are_told_with_the_user_and_the_realm() {
+    let mut world = pair(relay_only, TurnTransport::Udp);
+    world.make = || Server { password: "another".into(), ..Server::new() };
+    world.start();
+    world.run_until(ms(10_000));
+    for side in &world.sides {
+        let [(401, text)] = side.errors.as_slice() else { panic!("{:?}", side.errors) };
+        assert!(text.contains("alice") && text.contains("example.org"), "{text}");
+        assert!(!text.contains(server::PASSWORD), "{text}");
+        assert!(side.ended.is_some_and(|at| at < ms(1_000)), "{:?}", side.ended);
+    }
+}
+
+/// What the server refuses for a peer fails the pairs with it, and no others.
+#[test]
+fn a_peer_that_the_server_refuses_fails_alone() {
+    let mut world = pair(relay_only, TurnTransport::Udp);
+    world.signals = false;
+    world.start();
+    world.run_until(ms(400));
+    let client = *world.servers.keys().find(|addr| addr.ip() == world.sides[0].ip).unwrap();
+    let server = world.servers.get_mut(&client).unwrap();
+    server.next(Method::CREATE_PERMISSION, [Reply::Error(403)]);
+    for n in 1..=2 {
+        let text = format!("candidate:{n} 1 UDP {} 198.51.100.{n} 5000 typ host", 9 - n);
+        let candidate: Candidate = text.parse().unwrap();
+        world.sides[0].core.add_remote_candidate(STREAM, &candidate, world.now).unwrap();
+    }
+    world.run_for(Duration::from_millis(500));
+    let pairs: Vec<_> = world.sides[0].core.pairs(STREAM).collect();
+    let reasons: Vec<_> = pairs.iter().map(|p| p.reason.map(|reason| reason.to_string())).collect();
+    assert_eq!(pairs.len(), 2);
+    assert_eq!(reasons.iter().flatten().count(), 1, "{reasons:?}");
+    assert!(reasons.iter().flatten().all(|r| r.contains("refused-by-relay")), "{reasons:?}");
+}
+
+/// A server that forgets the allocation in the middle of a session: another is
+/// made by a restart, and the stream goes on.
+#[test]
+fn a_lost_allocation_is_made_again() {
+    for transport in ALL {
+        let mut world = pair(relay_only, transport);
+        world.start();
+        world.run_until(ms(2_000));
+        assert_eq!(world.sides[0].state(), State::Completed);
+        let client = *world.servers.keys().find(|addr| addr.ip() == world.sides[0].ip).unwrap();
+        let server = world.servers.get_mut(&client).unwrap();
+        (server.allocation, server.permissions, server.channels) = Default::default();
+        // The next refresh is refused.
+        world.run_until(Time::from_millis(640_000));
+        let states = &world.sides[0].states;
+        assert_eq!(world.sides[0].state(), State::Completed, "{transport:?}: {states:?}");
+        assert_eq!(world.sides[1].state(), State::Completed, "{transport:?}: {states:?}");
+        assert!(!states.iter().any(|(_, state)| *state == State::Failed), "{states:?}");
+        world.sides[1].data.clear();
+        world.send(0, b"after");
+        world.run_for(Duration::from_millis(200));
+        assert_eq!(world.sides[1].data.len(), 1);
+    }
+}
