@@ -20,6 +20,9 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3_600);
 /// A shorter lifetime would only have the client refresh without end.
 const MIN_LIFETIME: Duration = Duration::from_secs(10);
 
+/// A longer ticket is not kept.
+const MAX_TICKET: usize = 512;
+
 /// An allocation is refreshed so long before it expires (RFC 8656 §8).
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,8 @@ pub(super) struct Allocation {
     pub(super) expires: Time,
     /// When it is refreshed; `None` while that is under way.
     pub(super) refresh: Option<Time>,
+    /// What it may be refreshed with from another path (RFC 8016).
+    pub(super) ticket: Option<Box<[u8]>>,
 }
 
 impl Allocation {
@@ -63,7 +68,8 @@ impl Allocation {
             return Err("has no relayed address of a family that is wanted");
         }
         let (expires, refresh) = (since + lifetime, Some(refresh_at(since, lifetime)));
-        Ok((Allocation { relayed, mapped, lifetime, expires, refresh }, refused))
+        let ticket = ticket(message);
+        Ok((Allocation { relayed, mapped, lifetime, expires, refresh, ticket }, refused))
     }
 
     /// The answer to a Refresh request of `since` prolongs it; false if it says
@@ -73,6 +79,7 @@ impl Allocation {
         self.lifetime = lifetime;
         self.expires = since + lifetime;
         self.refresh = Some(refresh_at(since, lifetime));
+        self.ticket = ticket(message).or(self.ticket.take());
         true
     }
 
@@ -90,6 +97,12 @@ fn refresh_at(since: Time, lifetime: Duration) -> Time {
 fn lifetime(message: &Message<'_>) -> Option<Duration> {
     let lifetime = message.lifetime().unwrap_or(DEFAULT_LIFETIME);
     (!lifetime.is_zero()).then(|| lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME))
+}
+
+/// MOBILITY-TICKET, if there is room for it in a request.
+fn ticket(message: &Message<'_>) -> Option<Box<[u8]>> {
+    let is_fitting = |ticket: &&[u8]| !ticket.is_empty() && ticket.len() <= MAX_TICKET;
+    message.mobility_ticket().filter(is_fitting).map(Into::into)
 }
 
 fn refusal(message: &Message<'_>, family: Family) -> Failure {
