@@ -40,9 +40,16 @@ pub(super) struct Allocation {
     pub(super) ticket: Option<Box<[u8]>>,
 }
 
-impl Allocation {
-    /// What the answer to a request of `since` says, and which family was
-    /// refused.
+/// What a success response gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) allocation: Allocation,
+    /// The family that is wanted, too, and was not allocated.
+    pub(super) refused: Option<(Family, Failure)>,
+}
+
+impl Grant {
+    /// What the answer to a request of `since` says.
     ///
     /// # Errors
     /// Why it is of no use, as the end of a sentence.
@@ -50,7 +57,7 @@ impl Allocation {
         message: &Message<'_>,
         families: Families,
         since: Time,
-    ) -> Result<(Allocation, Option<(Family, Failure)>), &'static str> {
+    ) -> Result<Grant, &'static str> {
         let mapped = message.xor_mapped_address().filter(|mapped| is_usable(*mapped));
         let mapped = mapped.ok_or("has no mapped address that can be ours")?;
         let lifetime = lifetime(message).ok_or("says that the allocation has ended")?;
@@ -69,9 +76,12 @@ impl Allocation {
         }
         let (expires, refresh) = (since + lifetime, Some(refresh_at(since, lifetime)));
         let ticket = ticket(message);
-        Ok((Allocation { relayed, mapped, lifetime, expires, refresh, ticket }, refused))
+        let allocation = Allocation { relayed, mapped, lifetime, expires, refresh, ticket };
+        Ok(Grant { allocation, refused })
     }
+}
 
+impl Allocation {
     /// The answer to a Refresh request of `since` prolongs it; false if it says
     /// that it is gone.
     pub(super) fn prolong(&mut self, message: &Message<'_>, since: Time) -> bool {

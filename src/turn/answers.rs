@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::rng::Rng;
 use crate::stun::{ErrorCode, Message};
 use crate::timer::Time;
-use crate::turn::allocation::{self, Allocation};
+use crate::turn::allocation::{self, Allocation, Grant};
 use crate::turn::login::Next;
 use crate::turn::response::{self, Verdict};
 use crate::turn::state::{Happening, State, Step};
@@ -216,10 +216,10 @@ impl Client {
     }
 
     fn allocated(&mut self, message: &Message<'_>, since: Time) {
-        let read = Allocation::read(message, self.settings.families, since);
+        let read = Grant::read(message, self.settings.families, since);
         let happening = if read.is_ok() { Happening::Granted } else { Happening::Unfit };
         match (self.state.step(happening), read) {
-            (Step::Take, Ok((allocation, refused))) => {
+            (Step::Take, Ok(Grant { allocation, refused })) => {
                 self.state = State::Live;
                 let Allocation { mapped, lifetime, .. } = allocation;
                 for relayed in allocation.relayed.iter().copied() {
