@@ -31,6 +31,10 @@ struct Bench {
 
 /// Runs one client as `data` wants it.
 pub fn run(data: &[u8]) {
+    play(data);
+}
+
+fn play(data: &[u8]) -> Bench {
     let mut input = Unstructured::new(data);
     let choice = byte(&mut input);
     let families = [Families::V4, Families::V6, Families::Both][usize::from(choice % 3)];
@@ -54,6 +58,7 @@ pub fn run(data: &[u8]) {
     // Left alone it ends: nobody refreshes the allocation.
     bench.pass(Duration::from_secs(4_000));
     assert_eq!((bench.ends, bench.client.poll_timeout()), (1, None));
+    bench
 }
 
 fn byte(input: &mut Unstructured<'_>) -> u8 {
@@ -205,6 +210,18 @@ fn attribute<'a>(builder: Builder<'a>, input: &mut Unstructured<'_>) -> Builder<
             builder.attribute(kind, input.bytes(len).unwrap_or_default())
         }
     }
+}
+
+/// What the corpus has been written for.
+#[test]
+fn an_honest_server_makes_an_allocation_and_a_permission() {
+    let bench = play(include_bytes!("../corpus/turn_client/granted"));
+    assert!(bench.is_live);
+    let asked: Vec<Method> = bench.asked.iter().map(|(method, _)| *method).collect();
+    let begin =
+        [Method::ALLOCATE, Method::ALLOCATE, Method::CREATE_PERMISSION, Method::CHANNEL_BIND];
+    assert_eq!(asked[..4], begin);
+    assert!(play(include_bytes!("../corpus/turn_client/modern")).is_live);
 }
 
 /// Runs drawn at random, so that the test has some even without a corpus.

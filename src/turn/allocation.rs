@@ -20,6 +20,9 @@ const MAX_LIFETIME: Duration = Duration::from_secs(3_600);
 /// A shorter lifetime would only have the client refresh without end.
 const MIN_LIFETIME: Duration = Duration::from_secs(10);
 
+/// A longer ticket is not kept.
+const MAX_TICKET: usize = 512;
+
 /// An allocation is refreshed so long before it expires (RFC 8656 §8).
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -33,11 +36,20 @@ pub(super) struct Allocation {
     pub(super) expires: Time,
     /// When it is refreshed; `None` while that is under way.
     pub(super) refresh: Option<Time>,
+    /// What it may be refreshed with from another path (RFC 8016).
+    pub(super) ticket: Option<Box<[u8]>>,
 }
 
-impl Allocation {
-    /// What the answer to a request of `since` says, and which family was
-    /// refused.
+/// What a success response gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) allocation: Allocation,
+    /// The family that is wanted, too, and was not allocated.
+    pub(super) refused: Option<(Family, Failure)>,
+}
+
+impl Grant {
+    /// What the answer to a request of `since` says.
     ///
     /// # Errors
     /// Why it is of no use, as the end of a sentence.
@@ -45,7 +57,7 @@ impl Allocation {
         message: &Message<'_>,
         families: Families,
         since: Time,
-    ) -> Result<(Allocation, Option<(Family, Failure)>), &'static str> {
+    ) -> Result<Grant, &'static str> {
         let mapped = message.xor_mapped_address().filter(|mapped| is_usable(*mapped));
         let mapped = mapped.ok_or("has no mapped address that can be ours")?;
         let lifetime = lifetime(message).ok_or("says that the allocation has ended")?;
@@ -63,9 +75,13 @@ impl Allocation {
             return Err("has no relayed address of a family that is wanted");
         }
         let (expires, refresh) = (since + lifetime, Some(refresh_at(since, lifetime)));
-        Ok((Allocation { relayed, mapped, lifetime, expires, refresh }, refused))
+        let ticket = ticket(message);
+        let allocation = Allocation { relayed, mapped, lifetime, expires, refresh, ticket };
+        Ok(Grant { allocation, refused })
     }
+}
 
+impl Allocation {
     /// The answer to a Refresh request of `since` prolongs it; false if it says
     /// that it is gone.
     pub(super) fn prolong(&mut self, message: &Message<'_>, since: Time) -> bool {
@@ -73,6 +89,7 @@ impl Allocation {
         self.lifetime = lifetime;
         self.expires = since + lifetime;
         self.refresh = Some(refresh_at(since, lifetime));
+        self.ticket = ticket(message).or(self.ticket.take());
         true
     }
 
@@ -90,6 +107,12 @@ fn refresh_at(since: Time, lifetime: Duration) -> Time {
 fn lifetime(message: &Message<'_>) -> Option<Duration> {
     let lifetime = message.lifetime().unwrap_or(DEFAULT_LIFETIME);
     (!lifetime.is_zero()).then(|| lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME))
+}
+
+/// MOBILITY-TICKET, if there is room for it in a request.
+fn ticket(message: &Message<'_>) -> Option<Box<[u8]>> {
+    let is_fitting = |ticket: &&[u8]| !ticket.is_empty() && ticket.len() <= MAX_TICKET;
+    message.mobility_ticket().filter(is_fitting).map(Into::into)
 }
 
 fn refusal(message: &Message<'_>, family: Family) -> Failure {

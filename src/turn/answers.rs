@@ -5,12 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use crate::rng::Rng;
 use crate::stun::{ErrorCode, Message};
 use crate::timer::Time;
-use crate::turn::allocation::{self, Allocation};
+use crate::turn::allocation::{self, Allocation, Grant};
 use crate::turn::login::Next;
 use crate::turn::response::{self, Verdict};
 use crate::turn::state::{Happening, State, Step};
 use crate::turn::transactions::Purpose;
 use crate::turn::{Cause, Client, Event, Failure, Handled, failure};
+
+/// 405 (RFC 8016).
+const MOBILITY_FORBIDDEN: u16 = 405;
 
 impl Client {
     pub(super) fn answered(&mut self, message: &Message<'_>, now: Time, rng: &mut Rng) -> Handled {
@@ -34,7 +37,12 @@ impl Client {
                 let next = self.login.stale(message);
                 self.follow(at, purpose, (438, next), now, rng);
             }
-            Verdict::Refused(error) => self.refused(at, purpose, error, message, now),
+            // RFC 8489 §14.8: the signature of a 300 is validated before it is
+            // followed, so that it has to have one.
+            Verdict::Refused(error) if error.code == 300 && session.is_some() => {
+                self.redirected(at, purpose, error, message);
+            }
+            Verdict::Refused(error) => self.refused(at, purpose, error, now),
             Verdict::Success => {
                 if session.is_some() {
                     self.login.prove();
@@ -86,31 +94,33 @@ impl Client {
         self.transactions.hold(at);
     }
 
-    fn refused(
-        &mut self,
-        at: usize,
-        purpose: Purpose,
-        error: ErrorCode<'_>,
-        message: &Message<'_>,
-        now: Time,
-    ) {
+    fn refused(&mut self, at: usize, purpose: Purpose, error: ErrorCode<'_>, now: Time) {
         let failure = Failure::refused(error);
         let is_wanted = self.state != State::Abandoned;
         if failure.cause == Cause::Server && is_wanted && self.transactions.pause(at, now) {
             return;
         }
-        self.transactions.end(at);
-        if purpose == Purpose::Allocate && error.code == 300 {
-            return self.redirected(message, failure);
+        // RFC 8016: the server does not let allocations move. Then without.
+        let is_forbidden = error.code == MOBILITY_FORBIDDEN && is_wanted;
+        if is_forbidden && std::mem::take(&mut self.settings.mobility) {
+            return self.transactions.again(at);
         }
-        self.failed(purpose, failure);
+        self.end_with(at, purpose, failure);
     }
 
     /// The server names another (RFC 8489 §10).
-    fn redirected(&mut self, message: &Message<'_>, failure: Failure) {
-        let Some(to) = message.alternate_server().filter(|to| allocation::is_usable(*to)) else {
-            return self.failed(Purpose::Allocate, failure);
+    fn redirected(
+        &mut self,
+        at: usize,
+        purpose: Purpose,
+        error: ErrorCode<'_>,
+        message: &Message<'_>,
+    ) {
+        let to = message.alternate_server().filter(|to| allocation::is_usable(*to));
+        let Some(to) = to.filter(|_| purpose == Purpose::Allocate) else {
+            return self.end_with(at, purpose, Failure::refused(error));
         };
+        self.transactions.end(at);
         let is_plain = |domain: &&str| !domain.is_empty() && !domain.contains(char::is_control);
         let domain = message.alternate_domain().filter(is_plain).map(Into::into);
         self.deny(Event::Redirected { to, domain });
@@ -198,6 +208,7 @@ impl Client {
     fn refreshed(&mut self, message: &Message<'_>, since: Time) {
         let Some(allocation) = &mut self.allocation else { return };
         let is_there = allocation.prolong(message, since);
+        self.transactions.arrive();
         if self.state.step(Happening::Refreshed) == Step::Prolong && !is_there {
             let text = "the server says that the allocation has ended";
             self.lose(Failure::new(Cause::Expired, text));
@@ -205,10 +216,10 @@ impl Client {
     }
 
     fn allocated(&mut self, message: &Message<'_>, since: Time) {
-        let read = Allocation::read(message, self.settings.families, since);
+        let read = Grant::read(message, self.settings.families, since);
         let happening = if read.is_ok() { Happening::Granted } else { Happening::Unfit };
         match (self.state.step(happening), read) {
-            (Step::Take, Ok((allocation, refused))) => {
+            (Step::Take, Ok(Grant { allocation, refused })) => {
                 self.state = State::Live;
                 let Allocation { mapped, lifetime, .. } = allocation;
                 for relayed in allocation.relayed.iter().copied() {

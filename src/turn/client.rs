@@ -180,6 +180,20 @@ impl Client {
         self.transactions.is_asking(Purpose::Refresh)
     }
 
+    /// The path to the server is another from now on: another socket, or
+    /// another network. Where the server has given a ticket
+    /// ([`Settings::mobility`]) the allocation moves with it, and its peers
+    /// notice nothing; false where it has not.
+    pub fn moved(&mut self, now: Time, rng: &mut Rng) -> bool {
+        let Some(allocation) = self.allocation.as_mut().filter(|a| a.ticket.is_some()) else {
+            return false;
+        };
+        allocation.refresh = None;
+        self.transactions.depart();
+        self.begin(now, rng);
+        true
+    }
+
     /// The relayed addresses.
     pub fn relayed(&self) -> impl Iterator<Item = SocketAddr> {
         self.allocation.iter().flat_map(|allocation| allocation.relayed.iter().copied())
@@ -201,7 +215,9 @@ impl Client {
     pub(super) fn ask(&mut self, at: usize, purpose: Purpose, now: Time, rng: &mut Rng) {
         let id = TransactionId(rng.bytes());
         let session = self.login.session();
-        let bytes = request::write(purpose, id, &self.settings, session.as_deref());
+        let allocation = self.allocation.as_ref().filter(|_| self.transactions.is_moving());
+        let ticket = allocation.and_then(|allocation| allocation.ticket.as_deref());
+        let bytes = request::write(purpose, id, (&self.settings, ticket), session.as_deref());
         self.transactions.ask(at, id, bytes, session, now);
         if let Purpose::Channel(peer, _) = purpose {
             self.bindings.ask(peer, now);

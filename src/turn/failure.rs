@@ -7,10 +7,11 @@ use crate::turn::{Cause, Failure};
 /// Longest part of what the server says that is passed on, in characters.
 const MAX_SHOWN: usize = 128;
 
-/// `text` of the server without control characters, and not too long.
+/// `text` of the server without control characters, and not too long. Some
+/// servers count the padding to their text.
 pub(super) fn shown(text: &str) -> String {
     let shown = |c: char| if is_shown(c) { c } else { '\u{fffd}' };
-    text.chars().take(MAX_SHOWN).map(shown).collect()
+    text.trim_end_matches('\0').chars().take(MAX_SHOWN).map(shown).collect()
 }
 
 /// Characters that change the direction of text would let a server rewrite
@@ -152,6 +153,7 @@ mod tests {
         let failure = Failure::refused(ErrorCode { code: 403, reason: &reason });
         assert!(failure.text.contains("a\u{fffd}[2J\u{fffd}\u{fffd}bx"), "{failure}");
         assert!(failure.text.chars().count() < 200);
+        assert_eq!(shown("padded\0\0"), "padded");
         assert!(!Failure::secrets("u\x07", "r\0").text.contains(char::is_control));
     }
 }

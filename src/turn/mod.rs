@@ -87,6 +87,9 @@ pub struct Settings {
     /// The lifetime that is asked for, in whole seconds; `None`: the server
     /// chooses. It may choose another in either case.
     pub lifetime: Option<Duration>,
+    /// Ask for a ticket with which the allocation can move to another path
+    /// ([`Client::moved`], RFC 8016).
+    pub mobility: bool,
     /// The initial retransmission timeout (RFC 8489 §6.2.1).
     pub rto: Duration,
     /// Spaces new transactions; those of all agents of a process share one.
@@ -101,6 +104,7 @@ impl Settings {
             reliable: false,
             families: Families::V4,
             lifetime: None,
+            mobility: false,
             rto: Duration::from_millis(500),
             pacer: Pacer::new(),
         }
@@ -168,8 +172,8 @@ pub enum Event {
     Failed(Failure),
     /// The allocation was there and is gone. The client is at its end.
     Lost(Failure),
-    /// The server names another to go to (300). The client is at its end; the
-    /// owner makes another for that server, with the same secrets, unless it
+    /// The server names another to go to (300), and signs that: without that it
+    /// is a refusal (RFC 8489 §14.8). The client is at its end; the owner makes another for that server, with the same secrets, unless it
     /// has been there ([`Redirects`]).
     Redirected {
         /// The other server's address. RFC 8489 §10 demands one of the family

@@ -17,11 +17,12 @@ const IPV6: [u8; 4] = [2, 0, 0, 0];
 /// What SOFTWARE says.
 const SOFTWARE: &str = concat!("floe ", env!("CARGO_PKG_VERSION"));
 
-/// The request for `purpose`, signed with `session`.
+/// The request for `purpose`, signed with `session`; a refresh from a new path
+/// has the ticket (RFC 8016).
 pub(super) fn write(
     purpose: Purpose,
     id: TransactionId,
-    settings: &Settings,
+    (settings, ticket): (&Settings, Option<&[u8]>),
     session: Option<&Session>,
 ) -> Vec<u8> {
     let mut out = Vec::new();
@@ -36,9 +37,10 @@ pub(super) fn write(
                     request.attribute(AttributeType::ADDITIONAL_ADDRESS_FAMILY, &IPV6)
                 }
             };
+            let request = with_ticket(request, settings.mobility.then_some(&[]));
             with_lifetime(request, settings.lifetime)
         }
-        Purpose::Refresh => with_lifetime(request, settings.lifetime),
+        Purpose::Refresh => with_lifetime(with_ticket(request, ticket), settings.lifetime),
         Purpose::Return => software(request.number(AttributeType::LIFETIME, 0)),
         Purpose::Permission(peer) => {
             request.xored(AttributeType::XOR_PEER_ADDRESS, SocketAddr::new(peer, 0))
@@ -52,6 +54,14 @@ pub(super) fn write(
         None => request.finish(),
     }
     out
+}
+
+/// An empty ticket asks for one.
+fn with_ticket<'a>(request: Builder<'a>, ticket: Option<&[u8]>) -> Builder<'a> {
+    match ticket {
+        Some(ticket) => request.attribute(AttributeType::MOBILITY_TICKET, ticket),
+        None => request,
+    }
 }
 
 /// A lifetime of zero would give the allocation back.

@@ -67,6 +67,8 @@ pub(super) struct Transactions {
     slot: Option<Time>,
     /// Nothing but [`Purpose::Return`] begins before new secrets are there.
     is_locked: bool,
+    /// The server has not answered a refresh from the new path yet.
+    is_moving: bool,
     reliable: bool,
     rto: Duration,
 }
@@ -117,6 +119,7 @@ impl Transactions {
             pacer: settings.pacer.clone(),
             slot: None,
             is_locked: false,
+            is_moving: false,
             reliable: settings.reliable,
             rto: settings.rto.max(MIN_RTO),
         }
@@ -189,8 +192,12 @@ impl Transactions {
     }
 
     fn may_begin(&self, transaction: &Transaction) -> bool {
-        matches!(transaction.phase, Phase::Waiting)
-            && (!self.is_locked || transaction.purpose == Purpose::Return)
+        let is_free = match transaction.purpose {
+            Purpose::Return => true,
+            Purpose::Allocate | Purpose::Refresh => !self.is_locked,
+            Purpose::Permission(_) | Purpose::Channel(..) => !self.is_locked && !self.is_moving,
+        };
+        is_free && matches!(transaction.phase, Phase::Waiting)
     }
 
     /// The request is sent for the first time: with this id, as these bytes.
@@ -241,6 +248,33 @@ impl Transactions {
         transaction.failures += 1;
         self.change(at, Phase::Pausing { until });
         true
+    }
+
+    /// Begins it again when there is a slot.
+    pub(super) fn again(&mut self, at: usize) {
+        self.change(at, Phase::Waiting);
+    }
+
+    /// The path is another. The server knows nobody there before it has the
+    /// ticket of a refresh: all else waits, and what was sent goes again.
+    pub(super) fn depart(&mut self) {
+        self.is_moving = true;
+        for at in 0..self.all.len() {
+            if let Some(Transaction { phase: Phase::Asking(_), .. }) = self.all.get(at) {
+                self.again(at);
+            }
+        }
+        self.cancel(|purpose| purpose == Purpose::Refresh);
+        self.add(Purpose::Refresh);
+    }
+
+    /// The server has answered from the new path.
+    pub(super) fn arrive(&mut self) {
+        self.is_moving = false;
+    }
+
+    pub(super) fn is_moving(&self) -> bool {
+        self.is_moving
     }
 
     /// Keeps it until [`unlock`](Self::unlock), and what comes after it.

@@ -256,3 +256,24 @@ fn a_reason_that_is_no_text_is_shown_as_far_as_it_goes() {
     let Event::Failed(failure) = world.last() else { panic!("{:?}", world.events) };
     assert!(failure.text.ends_with("(code 486: full\u{fffd}[31m)"), "{failure}");
 }
+
+#[test]
+fn what_an_allocate_request_asks_for_is_written_as_the_rfc_says() {
+    let mut world = World::started(settings(), Server::new());
+    world.run_until(ms(60));
+    let request = Message::parse(&world.server.seen[0].1).unwrap();
+    let value = request.attributes().find(|(kind, _)| *kind == T::REQUESTED_TRANSPORT);
+    assert_eq!(value, Some((T::REQUESTED_TRANSPORT, &[17, 0, 0, 0][..])));
+}
+
+#[test]
+fn without_a_lifetime_the_default_holds() {
+    let mut world = World::new(settings(), Server { open: true, ..Server::new() });
+    let v4 = [0, 1, 0x21, 0x12 ^ 9, 0x21 ^ 192, 0x12, 0xa4, 0x42];
+    let attribute = |kind: T| [&kind.0.to_be_bytes()[..], &[0, 8], &v4].concat();
+    let body = [T::XOR_MAPPED_ADDRESS, T::XOR_RELAYED_ADDRESS].map(attribute).concat();
+    world.server.next(ALLOCATE, [Reply::Body(Class::Success, body)]);
+    world.act(|client, now, rng| client.start(now, rng));
+    world.run_for(secs(1));
+    assert!(matches!(world.last(), Event::Allocated { lifetime, .. } if *lifetime == secs(600)));
+}

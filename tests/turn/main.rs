@@ -9,6 +9,7 @@ mod dual;
 mod hostile;
 mod life;
 mod login;
+mod moving;
 mod peers;
 mod redirects;
 mod server;

@@ -25,8 +25,8 @@ fn redirected(reply: Reply) -> World {
 fn a_redirection_is_the_owners_to_follow() {
     let world = redirected(Reply::Redirect(Some(addr(OTHER)), Some("turn.example".into())));
     let event = Event::Redirected { to: addr(OTHER), domain: Some("turn.example".into()) };
-    assert_eq!(world.events, [(ms(100), event)]);
-    assert_eq!(world.server.count(Method::ALLOCATE), 1);
+    assert_eq!(world.events, [(ms(200), event)]);
+    assert_eq!(world.server.count(Method::ALLOCATE), 2);
     let world = redirected(Reply::Redirect(Some(addr(OTHER)), None));
     assert_eq!(*world.last(), Event::Redirected { to: addr(OTHER), domain: None });
     let world = redirected(Reply::Redirect(Some(addr(OTHER)), Some("a\nb".into())));
@@ -42,12 +42,13 @@ fn a_redirection_to_nowhere_is_a_refusal() {
 }
 
 #[test]
-fn a_redirection_after_credentials_is_followed_if_it_is_signed() {
-    let mut world = World::new(settings(), Server::new());
+fn a_redirection_that_is_not_signed_is_not_followed() {
+    // The server has not asked for credentials, so that nothing can be signed.
+    let mut world = World::new(settings(), Server { open: true, ..Server::new() });
     world.server.always.insert(Method::ALLOCATE, Reply::Redirect(Some(addr(OTHER)), None));
     world.act(|client, now, rng| client.start(now, rng));
     world.run_for(secs(1));
-    assert_eq!(world.events, [(ms(200), Event::Redirected { to: addr(OTHER), domain: None })]);
+    assert_eq!(end(world.last()), Some((Cause::Refused, Some(300))));
 
     let mut world = World::new(settings(), Server::new());
     world.server.always.insert(Method::ALLOCATE, Reply::Unsigned(300));

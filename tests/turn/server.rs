@@ -68,6 +68,12 @@ pub(crate) struct Server {
     /// Which family is refused, and with what.
     pub(crate) address_error: Option<(u8, u16)>,
     pub(crate) lifetime: u32,
+    /// Allocations may move, with the ticket of this number.
+    pub(crate) ticket: Option<u8>,
+    /// From which path the allocation was made or moved to last, and from which
+    /// the requests come.
+    pub(crate) bound: u8,
+    pub(crate) path: u8,
     /// What is done to the next requests of a method.
     pub(crate) script: BTreeMap<Method, VecDeque<Reply>>,
     /// What is done to all others of a method.
@@ -102,6 +108,9 @@ impl Server {
             relayed: vec![addr(RELAYED_V4)],
             address_error: None,
             lifetime: 600,
+            ticket: None,
+            bound: 0,
+            path: 0,
             script: BTreeMap::new(),
             always: BTreeMap::new(),
             nonce: 0,
@@ -172,7 +181,6 @@ impl Server {
         // Credentials first, as a server does; the script is for what follows.
         if !self.open && !is_signed {
             return Some(match self.first_scripted(method) {
-                Some(Reply::Redirect(to, domain)) => self.redirect(message, (to, domain), None),
                 Some(Reply::Silence) => return None,
                 Some(Reply::Body(class, body)) => body_of(message, class, &body),
                 Some(Reply::Unsigned(code)) => self.error(message, code, None),
@@ -220,10 +228,8 @@ impl Server {
     /// What the script has for a request without credentials.
     fn first_scripted(&mut self, method: Method) -> Option<Reply> {
         let queue = self.script.get_mut(&method)?;
-        let is_for_first = matches!(
-            queue.front(),
-            Some(Reply::Redirect(..) | Reply::Silence | Reply::Body(..) | Reply::Unsigned(_))
-        );
+        let is_for_first =
+            matches!(queue.front(), Some(Reply::Silence | Reply::Body(..) | Reply::Unsigned(_)));
         if is_for_first { queue.pop_front() } else { None }
     }
 
@@ -344,7 +350,11 @@ impl Server {
         more: &[(T, Vec<u8>)],
     ) -> Vec<u8> {
         let (method, id) = (message.method(), message.transaction_id());
-        let has_allocation = self.allocation.is_some();
+        let brought = message.mobility_ticket().unwrap_or_default();
+        if method == Method::REFRESH && self.ticket.is_some_and(|ticket| brought == [ticket; 5]) {
+            self.bound = self.path;
+        }
+        let has_allocation = self.allocation.is_some() && self.bound == self.path;
         if has_allocation == (method == Method::ALLOCATE) {
             return self.error(message, 437, key);
         }
@@ -364,6 +374,10 @@ impl Server {
                     .xored(T::XOR_MAPPED_ADDRESS, self.mapped)
                     .number(T::LIFETIME, self.lifetime);
                 self.allocation = Some(now + Duration::from_secs(self.lifetime.into()));
+                self.bound = self.path;
+                if let Some(ticket) = self.ticket.filter(|_| message.mobility_ticket().is_some()) {
+                    builder = builder.attribute(T::MOBILITY_TICKET, &[ticket; 5]);
+                }
             }
             Method::REFRESH if message.lifetime() == Some(Duration::ZERO) => {
                 builder = builder.number(T::LIFETIME, 0);
@@ -372,6 +386,10 @@ impl Server {
             Method::REFRESH => {
                 builder = builder.number(T::LIFETIME, self.lifetime);
                 self.allocation = Some(now + Duration::from_secs(self.lifetime.into()));
+                if let Some(ticket) = self.ticket.as_mut().filter(|_| !brought.is_empty()) {
+                    *ticket += 1;
+                    builder = builder.attribute(T::MOBILITY_TICKET, &[*ticket; 5]);
+                }
             }
             Method::CREATE_PERMISSION => {
                 let peers: Vec<_> = message.xor_peer_addresses().collect();
