@@ -154,7 +154,11 @@ impl Core {
         if self.checks.list_state(list) != Some(ListState::Completed) {
             return;
         }
-        let valid = self.checks.valid_bases(list);
+        // As long as a better way is sought, what seeks it stays.
+        let (valid, seeks) = self.checks.used_bases(list);
+        if seeks && let Ok(stream) = self.stream_mut(id) {
+            stream.free_at = Some(now + FREE_AFTER);
+        }
         let of_stream = self.bases.iter().filter(|base| base.stream == id);
         let (relayed, own): (Vec<_>, Vec<_>) =
             of_stream.map(|base| base.id).partition(|base| self.relay_under(*base).is_some());

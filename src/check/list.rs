@@ -137,6 +137,9 @@ pub(super) struct List {
     pub(super) renomination: bool,
     /// Candidates are taken for as long as the session lasts.
     pub(super) continual: bool,
+    /// A selected pair leads through a third party, and both sides could move to
+    /// a better one: direct pairs are still checked.
+    pub(super) seeking: bool,
     /// Neither side sends checks.
     pub(super) both_lite: bool,
     /// When a list without a valid pair is given up, whatever is pending.
@@ -169,6 +172,7 @@ impl List {
             retired: false,
             renomination: false,
             continual: false,
+            seeking: false,
             both_lite: false,
             decide_by: None,
             local_done: false,
@@ -220,7 +224,7 @@ impl List {
     pub(super) fn is_checked(&self) -> bool {
         let running = match self.state {
             ListState::Running => true,
-            ListState::Completed => self.continual,
+            ListState::Completed => self.continual || self.seeking,
             ListState::Failed => false,
         };
         self.started && running
@@ -229,7 +233,8 @@ impl List {
     /// Whether a candidate for the component still makes pairs.
     pub(super) fn takes_candidates(&self, component: &Component) -> bool {
         let running = self.state == ListState::Running && component.selected.is_none();
-        !self.retired && (running || self.continual && self.state != ListState::Failed)
+        let goes_on = self.continual || self.seeking;
+        !self.retired && (running || goes_on && self.state != ListState::Failed)
     }
 
     /// When the list is given up; `None` where that is settled, or needs not

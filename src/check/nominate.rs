@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
+use crate::candidate::Kind;
 use crate::check::renominate::better_standby;
 use crate::check::{Checks, FailReason, ListState, Notice, Pair, PairId, PairState, Path, Role};
 use crate::net::NotConnected;
@@ -246,20 +247,26 @@ impl Checks {
 
     pub(super) fn view(&self, id: PairId) -> PairView {
         let pair = self.pair(id);
-        PairView::of(pair, self.local(pair.stream, pair.local).path)
+        let path = self.local(pair.stream, pair.local).path;
+        PairView::of(pair, Path { indirect: self.is_indirect(id), ..path })
+    }
+
+    /// Whether a pair leads through a third party, at our end or at the peer's.
+    pub(super) fn is_indirect(&self, id: PairId) -> bool {
+        let pair = self.pair(id);
+        let remote = self.remote(pair.stream, pair.remote);
+        self.local(pair.stream, pair.local).path.indirect || remote.kind == Kind::Relayed
     }
 
     fn ask_policy(&self, best: PairId, since: Time, now: Time) -> Decision {
         let pair = self.pair(best);
         let list = &self.lists[usize::from(pair.stream)];
-        let view = |p: &Pair| PairView::of(p, list.local(p.local).local.path);
-        let mut open = list
-            .pairs
-            .iter()
-            .map(|id| self.pair(*id))
-            .filter(|p| p.component == pair.component && p.is_pending())
-            .map(view);
-        self.policy.decide(now, since, &view(pair), &mut open)
+        let is_open = |id: &PairId| {
+            let other = self.pair(*id);
+            other.component == pair.component && other.is_pending()
+        };
+        let mut open = list.pairs.iter().copied().filter(is_open).map(|id| self.view(id));
+        self.policy.decide(now, since, &self.view(best), &mut open)
     }
 
     /// The pair is nominated: it is selected, and the checks of its component
@@ -295,9 +302,11 @@ impl Checks {
         let is_other = |id: &PairId| *id != pair && self.pair(*id).component == component_id;
         let mut others: Vec<PairId> = list.pairs.iter().copied().filter(is_other).collect();
         others.sort_by_key(|id| std::cmp::Reverse(self.pair(*id).priority));
-        let continual = list.continual;
+        let (continual, renomination) = (list.continual, list.renomination);
+        let seeks = renomination && self.is_indirect(pair);
         for id in others {
-            if !continual {
+            let goes_on = continual || seeks && !self.is_indirect(id);
+            if !goes_on {
                 self.flights.remove_pair(id);
             }
             if self.pair(id).state == PairState::Succeeded {
@@ -308,12 +317,16 @@ impl Checks {
                 if !(is_valid && self.stand_by(id, now)) {
                     self.supersede(id);
                 }
-            } else if self.pair(id).state != PairState::Failed && !continual {
+            } else if self.pair(id).state != PairState::Failed && !goes_on {
                 self.remove(id, FailReason::Superseded(pair));
             }
         }
         self.pair_mut(pair).reason = None;
+        let selected = self.list_of(pair).components.iter().filter_map(|c| c.selected);
+        let indirect: Vec<PairId> = selected.collect();
+        let seeking = renomination && indirect.into_iter().any(|id| self.is_indirect(id));
         let list = self.list_of(pair);
+        list.seeking = seeking;
         if !list.valid.contains(&pair) {
             list.valid.push(pair);
         }

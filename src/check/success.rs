@@ -118,6 +118,19 @@ impl Checks {
         valid.into_iter().flatten().map(base).collect()
     }
 
+    /// The bases of the valid pairs of a stream, and of those that are still
+    /// checked; whether there are any of those.
+    pub fn used_bases(&self, stream: u16) -> (Vec<u32>, bool) {
+        let mut used = self.valid_bases(stream);
+        let list = self.lists.get(usize::from(stream)).filter(|list| list.seeking);
+        let pairs = list.into_iter().flat_map(|list| &list.pairs);
+        let pending = pairs.filter(|id| self.pair(**id).is_pending());
+        let pending: Vec<u32> =
+            pending.map(|id| self.local(stream, self.pair(*id).local).base).collect();
+        used.extend(&pending);
+        (used, !pending.is_empty())
+    }
+
     /// Whether the peer was heard on the way from a base to an address, in any
     /// session, and consents to it as far as is known.
     pub fn is_heard(&self, base: u32, address: SocketAddr) -> bool {
