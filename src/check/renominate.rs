@@ -141,7 +141,8 @@ impl Checks {
     }
 
     /// A valid pair that is not selected is kept, with consent, if there is
-    /// room; else it is of no use any more. Returns whether it was kept.
+    /// room, a direct one in the place of one that is not; else it is of no use
+    /// any more. Returns whether it was kept.
     pub(super) fn stand_by(&mut self, pair: PairId, now: Time) -> bool {
         let renomination = self.list_of(pair).renomination;
         let confirmed = self.pair(pair).confirmed.filter(|_| self.has_consent(pair, now));
@@ -150,12 +151,30 @@ impl Checks {
         if has_consent || component.standby.iter().any(|consent| consent.pair() == pair) {
             return true;
         }
+        if component.standby.len() == MAX_STANDBY && renomination && confirmed.is_some() {
+            self.make_way_for(pair);
+        }
+        let Some(component) = self.component_of(pair) else { return false };
         match confirmed {
             Some(confirmed) if renomination && component.standby.len() < MAX_STANDBY => {
                 component.standby.push(Consent::given(pair, confirmed));
                 true
             }
             _ => false,
+        }
+    }
+
+    /// A pair that stands by and is indirect gives way to one that is not.
+    fn make_way_for(&mut self, pair: PairId) {
+        if self.is_indirect(pair) {
+            return;
+        }
+        let standby = self
+            .component_of(pair)
+            .map(|component| component.standby.iter().map(Consent::pair).collect::<Vec<_>>());
+        let indirect = standby.into_iter().flatten().filter(|id| self.is_indirect(*id));
+        if let Some(least) = indirect.min_by_key(|id| self.pair(*id).priority) {
+            self.supersede(least);
         }
     }
 
