@@ -198,7 +198,9 @@ pub enum Event {
         /// The server's number for the connection.
         connection: u32,
     },
-    /// The allocation could not be made. The client is at its end.
+    /// The allocation could not be made. The client is at its end; it may have
+    /// to give back what it cannot use, and has done so once
+    /// [`Client::poll_timeout`] gives nothing.
     Failed(Failure),
     /// The allocation was there and is gone. The client is at its end.
     Lost(Failure),
