@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use arbitrary::Unstructured;
+use floe::net::Protocol;
 use floe::rng::{Rng, Seed};
 use floe::stun::{
     Algorithm, AttributeType as T, Builder, Class, IntegrityKey, Message, Method,
@@ -22,6 +23,7 @@ const REALM: &str = "realm";
 /// What a run is about.
 struct Bench {
     client: Client,
+    relays: Protocol,
     rng: Rng,
     now: Time,
     asked: Vec<(Method, TransactionId)>,
@@ -38,8 +40,15 @@ fn play(data: &[u8]) -> Bench {
     let mut input = Unstructured::new(data);
     let choice = byte(&mut input);
     let families = [Families::V4, Families::V6, Families::Both][usize::from(choice % 3)];
-    let settings = Settings { families, reliable: choice & 0x80 != 0, ..Settings::new(secrets(0)) };
+    let settings = Settings {
+        families,
+        reliable: choice & 0x80 != 0,
+        relays: if choice & 0x40 != 0 { Protocol::Tcp } else { Protocol::Udp },
+        mobility: choice & 0x20 != 0,
+        ..Settings::new(secrets(0))
+    };
     let mut bench = Bench {
+        relays: settings.relays,
         client: Client::new(settings),
         rng: Rng::new(&Seed::from_number(1)),
         now: Time::ZERO,
@@ -90,6 +99,11 @@ impl Bench {
             8 => self.client.renew(secrets(which)),
             9 => self.data(which, input),
             10 if which == 0 => self.client.release(self.now, &mut self.rng),
+            10 if which < 64 => drop(self.client.moved(self.now, &mut self.rng)),
+            10 => {
+                let to = SocketAddr::new(peer(which), 1 + u16::from(which >> 6));
+                self.client.connect(to, self.now, &mut self.rng);
+            }
             _ => self.pass(Duration::from_millis(u64::from(which) * u64::from(which) * 8)),
         }
         self.drain();
@@ -128,13 +142,20 @@ impl Bench {
         let mut out = Vec::new();
         let to = SocketAddr::new(peer(which), 1);
         let is_wrapped = self.client.wrap(to, bytes, TransactionId([0; 12]), &mut out);
-        assert_eq!(is_wrapped, self.client.is_permitted(to.ip()));
+        let is_udp = self.relays == Protocol::Udp;
+        assert_eq!(is_wrapped, is_udp && self.client.is_permitted(to.ip()));
         self.client.unwrap(bytes);
         Builder::new(Class::Indication, Method::DATA, TransactionId([1; 12]), &mut out)
             .xored(T::XOR_PEER_ADDRESS, to)
             .attribute(T::DATA, bytes)
             .finish();
         assert_eq!(self.client.unwrap(&out).is_some(), is_wrapped);
+        let attempt = Method::CONNECTION_ATTEMPT;
+        Builder::new(Class::Indication, attempt, TransactionId([2; 12]), &mut out)
+            .xored(T::XOR_PEER_ADDRESS, to)
+            .number(T::CONNECTION_ID, which.into())
+            .finish();
+        self.hear(&out);
     }
 
     fn pass(&mut self, time: Duration) {

@@ -67,28 +67,23 @@ impl Client {
         let is_wanted = self.state != State::Abandoned;
         match next {
             Next::Retry if !is_wanted || !self.transactions.may_take_nonce(at) => {
-                let text = "the server wants a newer nonce however often it is asked (code 438)";
-                self.end_with(at, purpose, Failure::new(Cause::Nonces, text));
+                self.end_with(at, purpose, Failure::nonces());
             }
             // At once: it is the answer to the server's question.
             Next::Retry => self.ask(at, purpose, now, rng),
             Next::Expired if purpose != Purpose::Return => self.hold(at),
             Next::Expired | Next::Refused => {
-                let failure = Failure::secrets(self.login.username(), &self.realm());
+                let failure = Failure::secrets(self.login.username(), &self.login.realm());
                 self.end_with(at, purpose, failure);
             }
             Next::Impossible(why) => self.end_with(at, purpose, Failure::challenge(code, why)),
         }
     }
 
-    fn realm(&self) -> String {
-        self.login.session().map(|session| failure::shown(&session.realm)).unwrap_or_default()
-    }
-
     /// The request waits for new secrets.
     fn hold(&mut self, at: usize) {
         if !self.transactions.is_locked() {
-            let realm = self.realm().into();
+            let realm = failure::shown(&self.login.realm()).into();
             self.events.push_back(Event::NeedSecrets { realm });
         }
         self.transactions.hold(at);
@@ -99,6 +94,9 @@ impl Client {
         let is_wanted = self.state != State::Abandoned;
         if failure.cause == Cause::Server && is_wanted && self.transactions.pause(at, now) {
             return;
+        }
+        if let (Purpose::Connect(peer), 447) = (purpose, error.code) {
+            self.not_reached(peer, now);
         }
         // RFC 8016: the server does not let allocations move. Then without.
         let is_forbidden = error.code == MOBILITY_FORBIDDEN && is_wanted;
@@ -140,11 +138,18 @@ impl Client {
             Purpose::Refresh => self.lose(failure),
             Purpose::Return => self.returned(),
             // RFC 8656 §5: there is no allocation any more.
-            Purpose::Permission(_) | Purpose::Channel(..) if failure.cause == Cause::Mismatch => {
+            Purpose::Permission(_) | Purpose::Channel(..) | Purpose::Connect(_)
+                if failure.cause == Cause::Mismatch =>
+            {
                 self.lose(failure);
             }
             Purpose::Permission(peer) => self.permission_failed(peer, failure),
             Purpose::Channel(peer, _) => self.channel_failed(purpose, peer, failure),
+            Purpose::Connect(peer) => {
+                self.events.push_back(Event::ConnectRefused { peer, failure });
+            }
+            // A `DataConnection` has those.
+            Purpose::Bind(_) => {}
         }
     }
 
@@ -196,6 +201,8 @@ impl Client {
                     self.events.push_back(Event::ChannelBound { peer, number });
                 }
             }
+            Purpose::Connect(peer) => self.connected(peer, message),
+            Purpose::Bind(_) => {}
         }
     }
 

@@ -128,6 +128,14 @@ impl Splitter {
         self.end - self.start
     }
 
+    /// What was read and is not taken, which is taken by that: where a stream
+    /// becomes a data connection (RFC 6062), it is what the peer has sent.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer[self.start..self.end].to_vec();
+        (self.start, self.end) = (0, 0);
+        rest
+    }
+
     /// How many bytes the current message still needs.
     fn missing(&self) -> usize {
         let read = &self.buffer[self.start..self.end];

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::net::{self, Family};
+use crate::net::{self, Family, Protocol};
 use crate::rng::Rng;
 use crate::stun::{Message, Method, TransactionId};
 use crate::timer::Time;
@@ -26,6 +26,9 @@ pub struct Client {
     pub(super) allocation: Option<Allocation>,
     pub(super) permissions: Permissions,
     pub(super) bindings: Bindings,
+    /// Peers that the server could not connect to, and when it may be asked
+    /// again.
+    pub(super) unreached: VecDeque<(SocketAddr, Time)>,
     pub(super) events: VecDeque<Event>,
 }
 
@@ -39,6 +42,7 @@ impl Client {
             allocation: None,
             permissions: Permissions::default(),
             bindings: Bindings::default(),
+            unreached: VecDeque::new(),
             events: VecDeque::new(),
             settings,
         }
@@ -55,7 +59,10 @@ impl Client {
 
     /// A STUN message from the server that is no Data indication.
     pub fn handle_message(&mut self, message: &Message<'_>, now: Time, rng: &mut Rng) -> Handled {
-        let handled = self.answered(message, now, rng);
+        let handled = match self.accepted(message) {
+            true => Handled::Used,
+            false => self.answered(message, now, rng),
+        };
         self.begin(now, rng);
         handled
     }
@@ -123,6 +130,10 @@ impl Client {
         let peer = net::canonical(peer);
         if self.want(peer.ip()) == Wish::Full {
             return;
+        }
+        if self.settings.relays == Protocol::Tcp {
+            self.refuse_channel(peer, Failure::no_channels());
+            return self.begin(now, rng);
         }
         match self.bindings.want(peer) {
             Some((number, true)) if self.state == State::Live => {
@@ -205,7 +216,7 @@ impl Client {
     }
 
     /// Sends what waits and has a slot.
-    fn begin(&mut self, now: Time, rng: &mut Rng) {
+    pub(super) fn begin(&mut self, now: Time, rng: &mut Rng) {
         while let Some((at, purpose)) = self.transactions.next_to_begin(now) {
             self.ask(at, purpose, now, rng);
         }
@@ -272,8 +283,8 @@ impl Client {
         self.bindings.of(peer).into_iter().for_each(|channel| self.bindings.remove(channel));
         self.transactions.cancel(|purpose| match purpose {
             Purpose::Permission(of) => of == peer,
-            Purpose::Channel(of, _) => of.ip() == peer,
-            Purpose::Allocate | Purpose::Refresh | Purpose::Return => false,
+            Purpose::Channel(of, _) | Purpose::Connect(of) => of.ip() == peer,
+            Purpose::Allocate | Purpose::Refresh | Purpose::Return | Purpose::Bind(_) => false,
         });
     }
 
@@ -314,5 +325,6 @@ impl Client {
         self.allocation = None;
         self.permissions = Permissions::default();
         self.bindings = Bindings::default();
+        self.unreached.clear();
     }
 }

@@ -32,6 +32,7 @@ impl Cause {
             437 => Cause::Mismatch,
             438 => Cause::Nonces,
             440 | 443 => Cause::Family,
+            446 | 447 => Cause::Peer,
             486 => Cause::Quota,
             508 => Cause::Capacity,
             500..=599 => Cause::Server,
@@ -92,6 +93,12 @@ impl Failure {
         Failure { cause: Cause::Integrity, code, text: text.into() }
     }
 
+    /// It wants a newer nonce however often it is given one.
+    pub(super) fn nonces() -> Self {
+        let text = "the server wants a newer nonce however often it is given one (code 438)";
+        Failure { cause: Cause::Nonces, code: Some(438), text: text.into() }
+    }
+
     pub(super) fn no_answer() -> Self {
         Failure::new(Cause::NoAnswer, "the server did not answer")
     }
@@ -108,6 +115,10 @@ impl Failure {
 
     pub(super) fn limit(what: &str) -> Self {
         Failure::new(Cause::Limit, format!("there are as many {what} as there may be"))
+    }
+
+    pub(super) fn no_channels() -> Self {
+        Failure::new(Cause::Unsupported, "an allocation of TCP has no channels")
     }
 
     pub(super) fn family() -> Self {
@@ -133,8 +144,8 @@ mod tests {
             (441, Cause::Secrets),
             (442, Cause::Unsupported),
             (443, Cause::Family),
-            (446, Cause::Refused),
-            (447, Cause::Refused),
+            (446, Cause::Peer),
+            (447, Cause::Peer),
             (486, Cause::Quota),
             (500, Cause::Server),
             (508, Cause::Capacity),

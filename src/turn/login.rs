@@ -9,7 +9,7 @@ use crate::turn::Secrets;
 use crate::turn::challenge::{Challenge, Features, algorithm_value};
 
 /// The secrets, and what the server has said of how it wants them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Login {
     secrets: Secrets,
     /// Which secrets they are: a number that [`Login::renew`] changes.
@@ -23,7 +23,7 @@ pub(super) struct Login {
 /// What a request is signed with, and its response is verified by.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) realm: Box<str>,
+    realm: Box<str>,
     nonce: Box<[u8]>,
     features: Features,
     algorithms: Option<(Box<[u8]>, PasswordAlgorithm)>,
@@ -65,6 +65,11 @@ impl Login {
 
     pub(super) fn username(&self) -> &str {
         &self.secrets.username
+    }
+
+    /// The server's, once it has asked.
+    pub(super) fn realm(&self) -> Box<str> {
+        self.session.as_ref().map(|session| session.realm.clone()).unwrap_or_default()
     }
 
     /// The server has signed a response.

@@ -17,6 +17,7 @@ mod bindings;
 mod challenge;
 pub mod channel;
 mod client;
+mod data_connection;
 mod failure;
 mod login;
 mod permissions;
@@ -25,16 +26,18 @@ mod relay;
 mod request;
 mod response;
 mod state;
+mod streams;
 mod transactions;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::timer::Pacer;
 
 pub use client::Client;
+pub use data_connection::{DataConnection, DataEvent};
 pub use redirect::Redirects;
 
 /// What a user proves itself with towards a server.
@@ -87,6 +90,9 @@ pub struct Settings {
     /// The lifetime that is asked for, in whole seconds; `None`: the server
     /// chooses. It may choose another in either case.
     pub lifetime: Option<Duration>,
+    /// What is relayed. TCP (RFC 6062) takes a stream to the server, has no
+    /// channels, and carries data on streams of its own ([`DataConnection`]).
+    pub relays: Protocol,
     /// Ask for a ticket with which the allocation can move to another path
     /// ([`Client::moved`], RFC 8016).
     pub mobility: bool,
@@ -104,6 +110,7 @@ impl Settings {
             reliable: false,
             families: Families::V4,
             lifetime: None,
+            relays: Protocol::Udp,
             mobility: false,
             rto: Duration::from_millis(500),
             pacer: Pacer::new(),
@@ -168,7 +175,32 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// The allocation could not be made. The client is at its end.
+    /// The server has connected to the peer ([`Client::connect`]), and wants a
+    /// [`DataConnection`] for it.
+    Connected {
+        /// The peer.
+        peer: SocketAddr,
+        /// The server's number for the connection.
+        connection: u32,
+    },
+    /// The server could not connect to the peer.
+    ConnectRefused {
+        /// The peer.
+        peer: SocketAddr,
+        /// Why.
+        failure: Failure,
+    },
+    /// A permitted peer has connected to the relayed address. It is given up
+    /// unless there is a [`DataConnection`] for it soon: within 30 s.
+    Accepted {
+        /// The peer.
+        peer: SocketAddr,
+        /// The server's number for the connection.
+        connection: u32,
+    },
+    /// The allocation could not be made. The client is at its end; it may have
+    /// to give back what it cannot use, and has done so once
+    /// [`Client::poll_timeout`] gives nothing.
     Failed(Failure),
     /// The allocation was there and is gone. The client is at its end.
     Lost(Failure),
@@ -245,6 +277,9 @@ pub enum Cause {
     Quota,
     /// The server has no more room (508), or too much to do.
     Capacity,
+    /// The server could not connect to the peer (447), or is connected to it
+    /// already (446).
+    Peer,
     /// The server failed (5xx), and failed again.
     Server,
     /// The server refused with a code of another meaning.
@@ -254,7 +289,8 @@ pub enum Cause {
     Useless,
     /// The allocation was not refreshed in time.
     Expired,
-    /// This client has as many permissions or channels as it may have.
+    /// This client has as many permissions, channels or connections under way
+    /// as it may have.
     Limit,
 }
 

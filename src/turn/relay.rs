@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::net;
+use crate::net::{self, Protocol};
 use crate::stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
 use crate::turn::{Client, Unwrapped, channel};
 
@@ -15,7 +15,7 @@ impl Client {
     /// Writes what takes `payload` to the peer into `out`, which is cleared
     /// first: ChannelData if there is a channel, padded on a stream, else a
     /// Send indication with this id. False, and nothing is written, where the
-    /// peer is not permitted or the payload is too long.
+    /// peer is not permitted, the payload is too long, or TCP is relayed.
     pub fn wrap(
         &self,
         peer: SocketAddr,
@@ -25,7 +25,7 @@ impl Client {
     ) -> bool {
         out.clear();
         let peer = net::canonical(peer);
-        if !self.is_permitted(peer.ip()) {
+        if !self.is_permitted(peer.ip()) || self.settings.relays == Protocol::Tcp {
             return false;
         }
         if let Some(number) = self.channel(peer) {
@@ -50,6 +50,9 @@ impl Client {
     /// What a peer sent in ChannelData or a Data indication from the server;
     /// `None` for all else, and for peers that are not permitted.
     pub fn unwrap<'a>(&self, bytes: &'a [u8]) -> Option<Unwrapped<'a>> {
+        if self.settings.relays == Protocol::Tcp {
+            return None;
+        }
         if let Some((number, payload)) = channel::parse(bytes) {
             let (peer, is_open) = self.bindings.peer(number)?;
             let is_heard = is_open || self.is_permitted(peer.ip());

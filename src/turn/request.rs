@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::net::Protocol;
 use crate::stun::{AttributeType, Builder, Class, TransactionId};
 use crate::turn::login::Session;
 use crate::turn::transactions::Purpose;
@@ -10,6 +11,9 @@ use crate::turn::{Families, Settings};
 
 /// UDP, as REQUESTED-TRANSPORT names it (RFC 8656 §18.8).
 const UDP: [u8; 4] = [17, 0, 0, 0];
+
+/// TCP, as REQUESTED-TRANSPORT names it (RFC 6062 §4.1).
+const TCP: [u8; 4] = [6, 0, 0, 0];
 
 /// IPv6, as REQUESTED-ADDRESS-FAMILY names it (RFC 8656 §18.6).
 const IPV6: [u8; 4] = [2, 0, 0, 0];
@@ -29,7 +33,11 @@ pub(super) fn write(
     let request = Builder::new(Class::Request, purpose.method(), id, &mut out);
     let request = match purpose {
         Purpose::Allocate => {
-            let request = request.attribute(AttributeType::REQUESTED_TRANSPORT, &UDP);
+            let protocol = match settings.relays {
+                Protocol::Udp => &UDP,
+                Protocol::Tcp => &TCP,
+            };
+            let request = request.attribute(AttributeType::REQUESTED_TRANSPORT, protocol);
             let request = match settings.families {
                 Families::V4 => request,
                 Families::V6 => request.attribute(AttributeType::REQUESTED_ADDRESS_FAMILY, &IPV6),
@@ -48,6 +56,8 @@ pub(super) fn write(
         Purpose::Channel(peer, number) => request
             .number(AttributeType::CHANNEL_NUMBER, u32::from(number) << 16)
             .xored(AttributeType::XOR_PEER_ADDRESS, peer),
+        Purpose::Connect(peer) => request.xored(AttributeType::XOR_PEER_ADDRESS, peer),
+        Purpose::Bind(connection) => request.number(AttributeType::CONNECTION_ID, connection),
     };
     match session {
         Some(session) => session.sign(request),

@@ -43,6 +43,10 @@ pub(super) enum Purpose {
     Permission(IpAddr),
     /// A channel is bound to a peer.
     Channel(SocketAddr, u16),
+    /// The server connects to a peer (RFC 6062 §4.3).
+    Connect(SocketAddr),
+    /// A stream becomes the data connection with this number.
+    Bind(u32),
 }
 
 impl Purpose {
@@ -52,6 +56,8 @@ impl Purpose {
             Purpose::Refresh | Purpose::Return => Method::REFRESH,
             Purpose::Permission(_) => Method::CREATE_PERMISSION,
             Purpose::Channel(..) => Method::CHANNEL_BIND,
+            Purpose::Connect(_) => Method::CONNECT,
+            Purpose::Bind(_) => Method::CONNECTION_BIND,
         }
     }
 }
@@ -127,10 +133,23 @@ impl Transactions {
 
     /// A request is wanted, if none is under way for the same.
     pub(super) fn add(&mut self, purpose: Purpose) {
+        self.push(purpose, Phase::Waiting);
+    }
+
+    /// A request is wanted, and not before `until`.
+    pub(super) fn add_later(&mut self, purpose: Purpose, until: Time) {
+        self.push(purpose, Phase::Pausing { until });
+    }
+
+    fn push(&mut self, purpose: Purpose, phase: Phase) {
         if !self.has(|of| of == purpose) {
-            let phase = Phase::Waiting;
             self.all.push(Transaction { purpose, phase, nonces: 0, failures: 0 });
         }
+    }
+
+    /// How many are under way that are meant.
+    pub(super) fn count(&self, is_meant: impl Fn(Purpose) -> bool) -> usize {
+        self.all.iter().filter(|transaction| is_meant(transaction.purpose)).count()
     }
 
     pub(super) fn has(&self, is_meant: impl Fn(Purpose) -> bool) -> bool {
@@ -195,7 +214,10 @@ impl Transactions {
         let is_free = match transaction.purpose {
             Purpose::Return => true,
             Purpose::Allocate | Purpose::Refresh => !self.is_locked,
-            Purpose::Permission(_) | Purpose::Channel(..) => !self.is_locked && !self.is_moving,
+            Purpose::Permission(_)
+            | Purpose::Channel(..)
+            | Purpose::Connect(_)
+            | Purpose::Bind(_) => !self.is_locked && !self.is_moving,
         };
         is_free && matches!(transaction.phase, Phase::Waiting)
     }

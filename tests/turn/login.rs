@@ -136,7 +136,7 @@ fn a_server_cannot_have_the_client_run_in_a_circle() {
     world.server.always.insert(Method::ALLOCATE, Reply::StaleOf("example.org".into()));
     world.act(|client, now, rng| client.start(now, rng));
     world.run_for(secs(100));
-    assert_eq!(end(world.last()), Some((Cause::Nonces, None)));
+    assert_eq!(end(world.last()), Some((Cause::Nonces, Some(438))));
     assert_eq!(world.timetable(Method::ALLOCATE), [0, 100, 200, 300, 400, 500]);
 
     let mut world = World::live(settings(), Server::new());

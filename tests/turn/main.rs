@@ -13,6 +13,7 @@ mod moving;
 mod peers;
 mod redirects;
 mod server;
+mod streams;
 mod world;
 
 use std::net::{IpAddr, SocketAddr};

@@ -68,6 +68,10 @@ pub(crate) struct Server {
     /// Which family is refused, and with what.
     pub(crate) address_error: Option<(u8, u16)>,
     pub(crate) lifetime: u32,
+    /// The protocol that is to be relayed.
+    pub(crate) relays: u8,
+    /// Connections to peers, from 1 on.
+    pub(crate) connections: Vec<SocketAddr>,
     /// Allocations may move, with the ticket of this number.
     pub(crate) ticket: Option<u8>,
     /// From which path the allocation was made or moved to last, and from which
@@ -108,6 +112,8 @@ impl Server {
             relayed: vec![addr(RELAYED_V4)],
             address_error: None,
             lifetime: 600,
+            relays: 17,
+            connections: Vec::new(),
             ticket: None,
             bound: 0,
             path: 0,
@@ -362,7 +368,7 @@ impl Server {
         let mut builder = Builder::new(Class::Success, method, id, &mut out);
         match method {
             Method::ALLOCATE => {
-                assert_eq!(message.requested_transport(), Some(17));
+                assert_eq!(message.requested_transport(), Some(self.relays));
                 for relayed in &self.relayed {
                     builder = builder.xored(T::XOR_RELAYED_ADDRESS, *relayed);
                 }
@@ -405,6 +411,21 @@ impl Server {
                 }
                 self.channels.insert(number, (peer, now + Duration::from_secs(600)));
                 self.permissions.insert(peer.ip(), now + Duration::from_secs(300));
+            }
+            Method::CONNECT => {
+                let peer = message.xor_peer_addresses().next().expect("a peer");
+                if self.connections.contains(&peer) {
+                    return self.error(message, 446, key);
+                }
+                self.connections.push(peer);
+                let number = u32::try_from(self.connections.len()).unwrap();
+                builder = builder.number(T::CONNECTION_ID, number);
+            }
+            Method::CONNECTION_BIND => {
+                let number = message.connection_id().expect("a number") as usize;
+                if number > self.connections.len() {
+                    return self.error(message, 400, key);
+                }
             }
             _ => panic!("no such request: {method:?}"),
         }
