@@ -42,7 +42,7 @@ impl RateLimit {
 
 /// What one source can change at will does not count: of an IPv6 address the
 /// second half.
-fn network(source: IpAddr) -> IpAddr {
+pub(super) fn network(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
