@@ -40,6 +40,15 @@ impl RateLimit {
     }
 }
 
+#[cfg(test)]
+impl RateLimit {
+    /// How many sources are counted, and how many bytes that takes.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let entry = size_of::<(IpAddr, u32)>() + 1;
+        (self.counts.len(), self.counts.capacity() * 8 / 7 * entry)
+    }
+}
+
 /// What one source can change at will does not count: of an IPv6 address the
 /// second half.
 pub(super) fn network(source: IpAddr) -> IpAddr {

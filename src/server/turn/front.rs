@@ -345,6 +345,15 @@ impl Front {
     }
 }
 
+#[cfg(test)]
+impl Front {
+    /// How many sources without an allocation are counted, and the bytes.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let ((a, b), (c, d)) = (self.rate.kept(), self.known_rate.kept());
+        (a + c, b + d)
+    }
+}
+
 /// The methods that need credentials.
 const SERVED: [Method; 4] =
     [Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND];

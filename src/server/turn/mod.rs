@@ -209,6 +209,9 @@ fn check(config: &TurnServerConfig) -> io::Result<()> {
         "a realm and a user name have 1 to 508 bytes"
     } else if config.listen.is_empty() && config.tls.as_ref().is_none_or(|tls| tls.0.is_empty()) {
         "there is no address to listen on"
+    } else if config.listen.iter().any(|at| at.ip().is_unspecified()) {
+        // It would answer from another address than was asked, and relay at none.
+        "an unspecified address cannot be listened on"
     } else {
         return Ok(());
     };
