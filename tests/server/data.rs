@@ -24,6 +24,7 @@ async fn next(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 #[tokio::test]
 async fn indications_and_channels_carry_data_both_ways() {
     let bench = Bench::new().await;
+    let mut clients = Vec::new();
     for leg in LEGS {
         let (socket, at) = peer().await;
         let mut client = bench.client(leg).await;
@@ -43,6 +44,7 @@ async fn indications_and_channels_carry_data_both_ways() {
             socket.send_to(data, relayed).await.unwrap();
             assert_eq!(client.data().await, (Ok(0x4123), data.to_vec()), "{leg:?}");
         }
+        clients.push(client);
     }
     assert_eq!(bench.server.allocations(), LEGS.len());
 }

@@ -2,6 +2,9 @@
 //! made by hand and by the client of the crate `turn`.
 
 mod client;
+#[path = "../coturn/mod.rs"]
+mod coturn;
+mod coturn_too;
 mod crowd;
 mod data;
 mod hostile;
@@ -59,15 +62,8 @@ impl Bench {
 
     async fn with(mut config: TurnServerConfig) -> Self {
         let identity = TlsIdentity::self_signed(&["127.0.0.1".to_owned()]).unwrap();
-        let mut roots = RootCertStore::empty();
         let pem = identity.certificate_pem().as_bytes();
-        roots.add(CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = trusting(CertificateDer::from_pem_slice(pem).unwrap());
         config.tls = Some((vec![any()], identity));
         Bench { server: TurnServer::bind(config).await.unwrap(), tls: Arc::new(tls) }
     }
@@ -82,6 +78,18 @@ impl Bench {
     async fn client(&self, leg: Leg) -> Client {
         Client::new(leg, self.address(leg), self.tls.clone()).await
     }
+}
+
+/// TLS for clients that trust this certificate and no other.
+fn trusting(certificate: CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// Waits until something holds; the test's own limit ends it if it never does.

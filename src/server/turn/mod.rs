@@ -92,12 +92,38 @@ impl TurnServer {
     /// Outside of a tokio runtime.
     pub async fn bind(config: TurnServerConfig) -> io::Result<Self> {
         check(&config)?;
-        let sockets = bind_all(&config)?;
+        let (sockets, mut failures) = bind_all(&config);
+        match failures.drain(..).next() {
+            Some((_, error)) => Err(error),
+            None => Self::start(sockets, &config).await,
+        }
+    }
+
+    /// [`TurnServer::bind`] that makes do with those addresses that can be
+    /// bound, and says what the system says of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a configuration that cannot be. No
+    /// address at all is no error.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub async fn bind_some(
+        config: TurnServerConfig,
+    ) -> io::Result<(Self, Vec<(SocketAddr, io::Error)>)> {
+        check(&config)?;
+        let (sockets, failures) = bind_all(&config);
+        Ok((Self::start(sockets, &config).await?, failures))
+    }
+
+    async fn start(sockets: Vec<Socket>, config: &TurnServerConfig) -> io::Result<Self> {
         let listening: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local).collect();
         let (now, counters) = (Instant::now(), Arc::new(Counters::default()));
         let guard = Guard::new(&config.peers, listening, config.relay_ips.iter().copied());
         let nonces = Nonces::new(config.nonce_lifetime, now)?;
-        let TurnServerConfig { realm, users, limits, .. } = &config;
+        let TurnServerConfig { realm, users, limits, .. } = config;
         let front = Front::new(realm, users, nonces, *limits, Arc::new(guard), now);
         let mut server = TurnServer {
             addresses: Vec::new(),
@@ -108,7 +134,7 @@ impl TurnServer {
             _behind: Vec::new(),
         };
         for (number, socket) in (0..).zip(sockets) {
-            server.serve(LegId(number), socket, &config).await?;
+            server.serve(LegId(number), socket, config).await?;
         }
         Ok(server)
     }
@@ -204,12 +230,14 @@ impl Drop for TurnServer {
 const MAX_NAME: usize = 508;
 
 fn check(config: &TurnServerConfig) -> io::Result<()> {
+    let tls = config.tls.iter().flat_map(|(addresses, _)| addresses);
+    let listen = config.listen.iter().chain(tls);
     let names = config.users.iter().map(|user| &user.name).chain([&config.realm]);
     let text = if names.clone().any(|name| name.is_empty() || name.len() > MAX_NAME) {
         "a realm and a user name have 1 to 508 bytes"
-    } else if config.listen.is_empty() && config.tls.as_ref().is_none_or(|tls| tls.0.is_empty()) {
+    } else if listen.clone().next().is_none() {
         "there is no address to listen on"
-    } else if config.listen.iter().any(|at| at.ip().is_unspecified()) {
+    } else if listen.clone().any(|at| at.ip().is_unspecified()) {
         // It would answer from another address than was asked, and relay at none.
         "an unspecified address cannot be listened on"
     } else {
@@ -218,21 +246,29 @@ fn check(config: &TurnServerConfig) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
-fn bind_all(config: &TurnServerConfig) -> io::Result<Vec<Socket>> {
-    let mut sockets = Vec::new();
+/// The sockets that can be bound, and the addresses that cannot.
+fn bind_all(config: &TurnServerConfig) -> (Vec<Socket>, Vec<(SocketAddr, io::Error)>) {
+    let (mut sockets, mut failures) = (Vec::new(), Vec::new());
     for address in &config.listen {
-        let (socket, listener) = bind_both(address)?;
-        let local = socket.local();
-        let outlet = Outlet::Datagrams(socket);
-        sockets.push(Socket { local, outlet, listener: None, is_tls: false });
-        sockets.push(connections(listener, false));
+        match bind_both(address) {
+            Ok((socket, listener)) => {
+                let local = socket.local();
+                let outlet = Outlet::Datagrams(socket);
+                sockets.push(Socket { local, outlet, listener: None, is_tls: false });
+                sockets.push(connections(listener, false));
+            }
+            Err(error) => failures.push((*address, error)),
+        }
     }
     for address in config.tls.iter().flat_map(|(addresses, _)| addresses) {
         let ports = (address.port() != 0).then(|| address.port()..=address.port());
         let options = BindOptions { ports, ..BindOptions::default() };
-        sockets.push(connections(transport::listen_tcp(address.ip(), 0, &options)?, true));
+        match transport::listen_tcp(address.ip(), 0, &options) {
+            Ok(listener) => sockets.push(connections(listener, true)),
+            Err(error) => failures.push((*address, error)),
+        }
     }
-    Ok(sockets)
+    (sockets, failures)
 }
 
 fn connections(listener: TcpListener, is_tls: bool) -> Socket {
