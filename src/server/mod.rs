@@ -1,10 +1,13 @@
-//! An embedded STUN server: Binding over UDP and TCP (RFC 8489 §12), without
-//! credentials. For demonstrations, tests and small installations.
+//! Embedded servers for demonstrations, tests and small installations:
+//! [`StunServer`] answers Binding over UDP and TCP (RFC 8489 §12), without
+//! credentials, and [`TurnServer`] relays besides (RFC 8656), also over TLS.
 
 mod binding;
 mod classic;
 mod rate;
+mod sources;
 mod stream;
+mod turn;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +19,8 @@ use tokio::task::AbortHandle;
 
 use crate::driver::transport::{self, BindOptions, Drained, TcpListener, UdpSocket};
 use rate::RateLimit;
+
+pub use turn::{Limits, PeerPolicy, TlsIdentity, TurnServer, TurnServerConfig, User};
 
 /// How long the server rests when a socket gives nothing but errors.
 const REST: Duration = Duration::from_millis(100);

@@ -40,9 +40,18 @@ impl RateLimit {
     }
 }
 
+#[cfg(test)]
+impl RateLimit {
+    /// How many sources are counted, and how many bytes that takes.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let entry = size_of::<(IpAddr, u32)>() + 1;
+        (self.counts.len(), self.counts.capacity() * 8 / 7 * entry)
+    }
+}
+
 /// What one source can change at will does not count: of an IPv6 address the
 /// second half.
-fn network(source: IpAddr) -> IpAddr {
+pub(super) fn network(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),

@@ -1,10 +1,8 @@
 //! Binding over TCP: requests stand back to back on connections, which the
 //! client closes when it needs them no more (RFC 8489 §6.2.2).
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,40 +12,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::rate::RateLimit;
+use super::sources::Sources;
 use super::{Counters, REST, binding};
 use crate::driver::transport::{TcpListener, TcpStream};
 use crate::tcp::{Deframer, Framing};
 
-/// Connections at a time, and of them those of one source.
-const CONNECTIONS: usize = 1_024;
-const PER_SOURCE: usize = 64;
-
 /// How long nothing may come on a connection: ICE keeps it open while it runs.
 const IDLE: Duration = Duration::from_secs(300);
-
-/// How many connections each source has.
-#[derive(Debug, Default)]
-struct Sources(Mutex<HashMap<IpAddr, usize>>);
-
-impl Sources {
-    fn admit(&self, source: IpAddr) -> bool {
-        let counts = &mut *self.0.lock();
-        let all: usize = counts.values().sum();
-        let count = counts.entry(source).or_default();
-        let admitted = all < CONNECTIONS && *count < PER_SOURCE;
-        *count += usize::from(admitted);
-        counts.retain(|_, count| *count > 0);
-        admitted
-    }
-
-    fn leave(&self, source: IpAddr) {
-        let counts = &mut *self.0.lock();
-        if let Some(count) = counts.get_mut(&source) {
-            *count -= 1;
-        }
-        counts.retain(|_, count| *count > 0);
-    }
-}
 
 /// Serves what the listener takes in. Its connections end with it.
 pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
@@ -128,23 +99,4 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_has_its_share_of_connections() {
-        let sources = Sources::default();
-        let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
-        let admitted = (0..1_000).filter(|_| sources.admit(ip(1))).count();
-        assert_eq!(admitted, PER_SOURCE);
-        let others = (2..=255).flat_map(|n| [ip(n); PER_SOURCE]).filter(|ip| sources.admit(*ip));
-        assert_eq!(admitted + others.count(), CONNECTIONS);
-        assert!(!sources.admit(ip(1)));
-        sources.leave(ip(1));
-        assert!(sources.admit(ip(1)));
-        assert!(sources.0.lock().len() <= CONNECTIONS);
-    }
 }

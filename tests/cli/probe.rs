@@ -15,6 +15,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) fn ice_probe() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ice-probe"));
     command.env_remove("COLUMNS").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.env_remove("ICE_PROBE_PASS");
     command.env("RUST_BACKTRACE", "1").stdin(Stdio::null());
     command
 }

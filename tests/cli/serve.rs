@@ -3,7 +3,10 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use floe::stun::{Class, Message, TransactionId, write_binding_request};
+use floe::stun::{
+    Algorithm, AttributeType, Class, Composer, IntegrityKey, Message, Method, PasswordAlgorithm,
+    TransactionId, write_binding_request,
+};
 use serde_json::Value;
 
 use crate::probe::{Probe, ice_probe};
@@ -26,9 +29,9 @@ fn mapped_address(server: SocketAddr) -> (SocketAddr, SocketAddr) {
 }
 
 fn address(uri: &str) -> SocketAddr {
-    let address = uri.strip_prefix("stun:").unwrap_or_else(|| panic!("{uri} is no STUN URI"));
-    // The same port serves both.
-    let address = address.strip_suffix("?transport=tcp").unwrap_or(address);
+    let (_, address) = uri.split_once(':').unwrap_or_else(|| panic!("{uri} is no URI"));
+    // The same port serves all.
+    let address = address.split_once('?').map_or(address, |(address, _)| address);
     address.parse().unwrap_or_else(|error| panic!("{uri}: {error}"))
 }
 
@@ -64,12 +67,144 @@ fn an_address_that_cannot_be_bound_is_reported_and_skipped() {
     let server = Probe::start(&["serve", "--json", "--listen", &listen, "--listen", "127.0.0.1:0"]);
     let object: Value = server.object().expect("it prints its URIs");
     assert_eq!(object["version"], 1);
-    // The other address, over UDP and TCP.
+    // The other address, over UDP and TCP, for STUN and TURN.
     let uris = object["uris"].as_array().expect("uris is an array");
-    assert_eq!(uris.len(), 2);
+    assert_eq!(uris.len(), 4);
     assert!(uris.iter().all(|uri| !uri.as_str().is_some_and(|uri| uri.contains(&listen))));
 
     let output = ice_probe().args(["serve", "--listen", &listen]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(14), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains(&listen), "{output:?}");
+}
+
+/// An Allocate request's answer: its code, 0 for a success, and its nonce.
+fn allocate(
+    server: SocketAddr,
+    from: &UdpSocket,
+    user: Option<(&str, &str, &[u8])>,
+) -> (u16, Vec<u8>) {
+    let mut request = Vec::new();
+    let id = TransactionId([if user.is_some() { 8 } else { 7 }; 12]);
+    let mut message = Composer::new(Class::Request, Method::ALLOCATE, id, &mut request);
+    message.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+    let mut key = None;
+    if let Some((name, password, nonce)) = user {
+        message.attribute(AttributeType::USERNAME, name.as_bytes());
+        message.attribute(AttributeType::REALM, b"floe");
+        message.attribute(AttributeType::NONCE, nonce);
+        key = Some(IntegrityKey::long_term(name, "floe", password, PasswordAlgorithm::Md5));
+    }
+    message.finish(key.as_ref().map(|key| (key, Algorithm::Sha1)), true);
+    from.send_to(&request, server).expect("loopback takes datagrams");
+    let mut buffer = [0; 1_500];
+    let (length, _) = from.recv_from(&mut buffer).expect("the server answers");
+    let answer = Message::parse(&buffer[..length]).expect("the answer is STUN");
+    assert_eq!(answer.transaction_id(), id);
+    let nonce = answer.nonce().unwrap_or_default().to_vec();
+    (answer.error().map_or(0, |error| error.code), nonce)
+}
+
+fn asker() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
+    socket
+}
+
+#[test]
+fn it_relays_for_the_user_that_it_prints() {
+    let server = Probe::start(&["serve", "--listen", "127.0.0.1:0"]);
+    let lines: Vec<String> = (0..6).map(|_| server.line().expect("it prints")).collect();
+    let at = address(&lines[0]);
+    let expected = [
+        format!("stun:{at}"),
+        format!("stun:{at}?transport=tcp"),
+        format!("turn:{at}?transport=udp"),
+        format!("turn:{at}?transport=tcp"),
+        "user: floe".to_owned(),
+    ];
+    assert_eq!(lines[..5], expected);
+    let password = lines[5].strip_prefix("password: ").expect("a password is made");
+    let socket = asker();
+    let (code, nonce) = allocate(at, &socket, None);
+    assert_eq!(code, 401);
+    assert_eq!(allocate(at, &socket, Some(("floe", "guess", &nonce))).0, 401);
+    assert_eq!(allocate(at, &socket, Some(("floe", password, &nonce))).0, 0);
+}
+
+#[test]
+fn a_password_that_is_given_is_used_and_not_printed() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = directory.join(format!("pass-{}.txt", std::process::id()));
+    std::fs::write(&file, "s3cret\nno part of it\n").expect("it can be written");
+    let file_text = file.display().to_string();
+    let server = Probe::start(&[
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--user",
+        "ann",
+        "--pass-file",
+        &file_text,
+    ]);
+    let object = server.object().expect("it prints its URIs");
+    assert_eq!(object["user"], "ann");
+    assert!(object.get("password").is_none() && !object.to_string().contains("s3cret"));
+    let at = address(object["uris"][0].as_str().expect("uris are text"));
+    let socket = asker();
+    let (_, nonce) = allocate(at, &socket, None);
+    assert_eq!(allocate(at, &socket, Some(("ann", "s3cret", &nonce))).0, 0);
+    std::fs::remove_file(file).expect("it is there");
+}
+
+#[test]
+fn a_certificate_is_made_shown_and_written_on_request() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = directory.join(format!("cert-{}.pem", std::process::id()));
+    let file_text = file.display().to_string();
+    let server = Probe::start(&[
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--self-signed",
+        "--cert-out",
+        &file_text,
+    ]);
+    let object = server.object().expect("it prints its URIs");
+    let uris: Vec<&str> =
+        object["uris"].as_array().expect("uris").iter().filter_map(Value::as_str).collect();
+    let tls = address(uris.last().expect("there are some"));
+    assert_eq!(uris[4..], [format!("stuns:{tls}"), format!("turns:{tls}?transport=tcp")]);
+    assert_eq!(object["certificate"].as_str().map(str::len), Some(95));
+    let pem = std::fs::read_to_string(&file).expect("it is written");
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE"));
+    std::fs::remove_file(file).expect("it is there");
+}
+
+#[test]
+fn without_turn_it_answers_binding_alone() {
+    let server = Probe::start(&["serve", "--json", "--no-turn", "--listen", "127.0.0.1:0"]);
+    let object = server.object().expect("it prints its URIs");
+    assert_eq!(object["uris"].as_array().map(Vec::len), Some(2));
+    assert!(object.get("user").is_none());
+}
+
+#[test]
+fn options_that_do_not_fit_are_wrong_usage() {
+    let cases: [&[&str]; 7] = [
+        &["--tls-listen", "127.0.0.1:0"],
+        &["--self-signed"],
+        &["--no-turn", "--allow-private"],
+        &["--no-turn", "--tls-listen", "127.0.0.1:0"],
+        &["--relay-ports", "9-1"],
+        &["--allow-peer", "10.0.0.0/33"],
+        &["--pass-file", "/nonexistent"],
+    ];
+    for options in cases {
+        let output = ice_probe().arg("serve").args(options).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {output:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::rendezvous::RendezvousOptions;
+use crate::serve;
 use crate::turn::TurnOptions;
 
 /// Says why two machines connect, or do not: ICE (RFC 8445) on the command line.
@@ -62,11 +63,13 @@ pub(crate) enum Command {
     /// Carry the lines between two of them, by whatever means, and they connect.
     #[command(after_help = STDIO_EXAMPLES)]
     Stdio(Stdio),
-    /// Run a STUN server (UDP)
+    /// Run a STUN and TURN server (UDP, TCP, TLS)
     ///
-    /// Answers Binding requests (RFC 8489) and prints the URIs to use. Ctrl-C ends it.
-    #[command(after_help = SERVE_EXAMPLES)]
-    Serve(Serve),
+    /// Answers Binding requests (RFC 8489), relays for the user (RFC 8656), and prints the URIs
+    /// to use. Relays to public addresses and to its other clients, and nowhere else unless it is
+    /// allowed to. Ctrl-C ends it.
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Options),
 }
 
 const DEMO_EXAMPLES: &str = "Examples:
@@ -89,11 +92,6 @@ peer's lines in, then {\"type\":\"send\",\"text\":\"hello\"} to send and {\"type
 With --secret-file nothing has to be carried: both sides have a file with the same secret, know
 each other's public address, and have clocks that are right to some seconds.";
 
-const SERVE_EXAMPLES: &str = "Examples:
-  ice-probe serve
-  ice-probe serve --listen 127.0.0.1:3478
-  ice-probe serve --listen 0.0.0.0:3478 --listen '[::]:3478' --json";
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     #[command(flatten)]
@@ -113,16 +111,6 @@ pub(crate) struct Stdio {
     pub(crate) shared: Shared,
     #[command(flatten)]
     pub(crate) rendezvous: RendezvousOptions,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Serve {
-    /// Address to listen on [default: port 3478 of every address of this machine]
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) listen: Vec<SocketAddr>,
-    /// Print the URIs as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Seconds until connected, by default.
@@ -360,7 +348,8 @@ impl Shared {
     }
 }
 
-fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+/// LOW-HIGH.
+pub(crate) fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let rule = || format!("`{text}` is not LOW-HIGH with 1 <= LOW <= HIGH <= 65535");
     let (low, high) = text.split_once('-').ok_or_else(rule)?;
     match (low.parse::<u16>(), high.parse::<u16>()) {

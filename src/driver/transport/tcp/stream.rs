@@ -53,6 +53,12 @@ impl TcpStream {
         }
     }
 
+    /// The socket itself, unless it is closed.
+    #[cfg(feature = "server")]
+    pub(crate) fn into_io(self) -> Option<tokio::net::TcpStream> {
+        self.io.into_inner()
+    }
+
     /// Waits for something to read; one task may.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_with(|io| io.poll_read_ready(cx))

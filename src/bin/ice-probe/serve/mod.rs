@@ -1,0 +1,163 @@
+//! `ice-probe serve`: a STUN and TURN server.
+
+mod options;
+
+use std::net::SocketAddr;
+
+use floe::driver::local_addresses;
+use floe::net::is_link_local_v6;
+use floe::server::{StunServer, TurnServer, TurnServerConfig};
+use serde_json::{Value, json};
+
+pub(crate) use options::{EXAMPLES, Options};
+
+use crate::exit::{Exit, Failure};
+use crate::print;
+use crate::signals::Signals;
+
+/// RFC 8489 §8.1: the port of STUN over UDP.
+const STUN_PORT: u16 = 3478;
+
+/// What runs, and what is to be said of it.
+enum Serving {
+    Stun(Vec<StunServer>),
+    /// With lines that no URI has: name and value.
+    Turn(TurnServer, Vec<(&'static str, String)>),
+}
+
+/// Runs the command, until it is interrupted.
+pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
+    let mut signals = Signals::new().map_err(|error| {
+        Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
+    })?;
+    let listen = addresses(&options.listen)?;
+    let serving = if options.no_turn { stun(&listen) } else { turn(options, listen).await? };
+    let uris = serving.uris();
+    if uris.is_empty() {
+        return Err(Failure::new(Exit::NoNetwork, "there is no address to listen on"));
+    }
+    let text = if options.json { serving.object(&uris) } else { serving.lines(&uris) };
+    print::text(&(text + "\n"))?;
+    signals.wait().await;
+    Ok(Exit::Direct)
+}
+
+fn stun(listen: &[SocketAddr]) -> Serving {
+    let mut servers = Vec::new();
+    for address in listen {
+        match StunServer::bind(&[*address]) {
+            Ok(server) => servers.push(server),
+            Err(error) => skipped(*address, &error),
+        }
+    }
+    Serving::Stun(servers)
+}
+
+fn skipped(address: SocketAddr, error: &std::io::Error) {
+    anstream::eprintln!("ice-probe: cannot listen on {address}: {error}");
+}
+
+async fn turn(options: &Options, listen: Vec<SocketAddr>) -> Result<Serving, Failure> {
+    if listen.is_empty() {
+        return Err(Failure::new(Exit::NoNetwork, "there is no address to listen on"));
+    }
+    let tls_listen = match options.tls_listen.as_slice() {
+        [] => Vec::new(),
+        given => addresses(given)?,
+    };
+    let (user, is_made) = options.user()?;
+    let identity = options.identity(&tls_listen)?;
+    let mut facts = vec![("user", user.name.clone())];
+    if is_made {
+        facts.push(("password", user.password.clone()));
+    }
+    facts.extend(identity.as_ref().map(|identity| ("certificate", identity.fingerprint())));
+    let mut config = TurnServerConfig::default();
+    config.listen = listen;
+    config.tls = identity.map(|identity| (tls_listen, identity));
+    config.realm.clone_from(&options.realm);
+    config.users = vec![user];
+    config.relay_ips.clone_from(&options.relay_ip);
+    config.relay_ports.clone_from(&options.relay_ports);
+    config.peers.allow.clone_from(&options.allow_peer);
+    config.peers.allow_private = options.allow_private;
+    config.peers.allow_loopback = options.allow_loopback;
+    let (server, failures) = TurnServer::bind_some(config).await.map_err(|error| {
+        let exit = if error.kind() == std::io::ErrorKind::InvalidInput {
+            Exit::Usage
+        } else {
+            Exit::Internal
+        };
+        Failure::new(exit, format!("cannot serve: {error}"))
+    })?;
+    failures.iter().for_each(|(address, error)| skipped(*address, error));
+    Ok(Serving::Turn(server, facts))
+}
+
+impl Serving {
+    fn uris(&self) -> Vec<String> {
+        let stun = |at: &SocketAddr| [format!("stun:{at}"), format!("stun:{at}?transport=tcp")];
+        match self {
+            Serving::Stun(servers) => {
+                servers.iter().flat_map(StunServer::addresses).flat_map(stun).collect()
+            }
+            Serving::Turn(server, _) => {
+                let both = server.addresses().iter();
+                let turn = both
+                    .clone()
+                    .flat_map(|at| ["udp", "tcp"].map(|way| (at, way)))
+                    .map(|(at, way)| format!("turn:{at}?transport={way}"));
+                let tls = server.tls_addresses().iter();
+                let tls =
+                    tls.flat_map(|at| [format!("stuns:{at}"), format!("turns:{at}?transport=tcp")]);
+                both.flat_map(stun).chain(turn).chain(tls).collect()
+            }
+        }
+    }
+
+    fn facts(&self) -> &[(&'static str, String)] {
+        match self {
+            Serving::Stun(_) => &[],
+            Serving::Turn(_, facts) => facts,
+        }
+    }
+
+    fn object(&self, uris: &[String]) -> String {
+        let mut object = json!({"version": 1, "uris": uris});
+        if let Value::Object(object) = &mut object {
+            let facts = self.facts().iter();
+            object.extend(facts.map(|(name, value)| ((*name).to_owned(), json!(value))));
+        }
+        object.to_string()
+    }
+
+    fn lines(&self, uris: &[String]) -> String {
+        let facts = self.facts().iter().map(|(name, value)| format!("{name}: {value}"));
+        uris.iter().cloned().chain(facts).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The addresses to listen on: an unspecified one stands for all of its
+/// family, none for all. Each gets a socket of its own: a socket for all of
+/// them would answer from whichever address the system prefers, and not from
+/// the one that was asked, and has no URI.
+fn addresses(listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
+    let local = local_addresses().map_err(|error| {
+        Failure::new(Exit::NoNetwork, format!("cannot list this machine's addresses: {error}"))
+    })?;
+    // A link-local address is reached with a zone, which a URI cannot name.
+    let ips = || local.iter().map(|at| at.ip).filter(|ip| !is_link_local_v6(*ip));
+    if listen.is_empty() {
+        return Ok(ips().map(|ip| SocketAddr::new(ip, STUN_PORT)).collect());
+    }
+    let mut addresses = Vec::new();
+    for address in listen {
+        if address.ip().is_unspecified() {
+            let family = ips().filter(|ip| ip.is_ipv4() == address.is_ipv4());
+            addresses.extend(family.map(|ip| SocketAddr::new(ip, address.port())));
+        } else {
+            addresses.push(*address);
+        }
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,126 @@
+//! The ways on which clients come: datagrams, and connections.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::LegId;
+use super::conn::Work;
+use super::front::{Front, Verdict};
+use super::splitter::pad;
+use crate::driver::transport::{self, Drained, UdpSocket};
+use crate::server::{Counters, REST};
+
+/// Messages that wait for the server behind; more from datagrams are lost.
+pub(super) const WAITING: usize = 1_024;
+
+/// Messages that wait for one connection; more are lost.
+pub(super) const OUTBOX: usize = 128;
+
+/// Where answers and data go out.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    Datagrams(UdpSocket),
+    /// Each with a number, for an address may come again.
+    Connections(Mutex<HashMap<SocketAddr, (u64, mpsc::Sender<Vec<u8>>)>>),
+}
+
+/// A listening socket with what its clients have in common.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) local: SocketAddr,
+    pub(super) families: Vec<u8>,
+    pub(super) outlet: Outlet,
+    pub(super) front: Arc<Mutex<Front>>,
+    pub(super) work: mpsc::Sender<Work>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub(super) enum Judged {
+    Dropped,
+    Answered,
+    /// The server behind has to do this.
+    Passed(Work),
+}
+
+impl Leg {
+    /// Judges a message, and answers it at once where that is possible.
+    pub(super) fn judge(&self, from: SocketAddr, bytes: &[u8], now: Instant) -> Judged {
+        let mut answer = Vec::new();
+        let client = (self.id, from);
+        let verdict = self.front.lock().judge(client, &self.families, bytes, now, &mut answer);
+        match verdict {
+            Verdict::Dropped => {
+                self.count(false);
+                Judged::Dropped
+            }
+            Verdict::Answered => {
+                self.count(true);
+                self.send(from, answer);
+                Judged::Answered
+            }
+            Verdict::Relayed => Judged::Passed(Work::Datagram(from, bytes.into())),
+            Verdict::Passed(job) => {
+                self.count(true);
+                Judged::Passed(Work::Job(Box::new(job)))
+            }
+        }
+    }
+
+    fn count(&self, is_answered: bool) {
+        let counters = &self.counters;
+        let counter = if is_answered { &counters.answered } else { &counters.dropped };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends to a client; what there is no room for is lost.
+    pub(super) fn send(&self, to: SocketAddr, mut message: Vec<u8>) {
+        let is_sent = match &self.outlet {
+            Outlet::Datagrams(socket) => socket.send_now(to, &message).is_ok(),
+            Outlet::Connections(connections) => {
+                pad(&mut message);
+                let connections = connections.lock();
+                let outbox = connections.get(&to);
+                outbox.is_some_and(|(_, outbox)| outbox.try_send(message).is_ok())
+            }
+        };
+        if !is_sent {
+            self.count(false);
+        }
+    }
+
+    /// Serves datagrams.
+    pub(super) async fn serve_datagrams(&self) {
+        let Outlet::Datagrams(socket) = &self.outlet else { return };
+        // An error here means that the runtime shuts down.
+        while socket.readable().await.is_ok() {
+            let result = transport::with_buffers(|received| {
+                let result = socket.receive(received);
+                let now = Instant::now();
+                for glued in received.iter() {
+                    for bytes in glued.datagrams() {
+                        if let Judged::Passed(work) = self.judge(glued.from, bytes, now)
+                            && self.work.try_send(work).is_err()
+                        {
+                            self.count(false);
+                        }
+                    }
+                }
+                result
+            });
+            match result {
+                Ok(Drained::Yes) => {}
+                Ok(Drained::No) => tokio::task::yield_now().await,
+                Err(_) => tokio::time::sleep(REST).await,
+            }
+        }
+    }
+}
