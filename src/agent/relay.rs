@@ -48,6 +48,7 @@ pub(super) struct Relay {
     /// Where the server is asked.
     pub(super) address: SocketAddr,
     pub(super) client: Client,
+    families: Families,
     redirects: Redirects,
     pub(super) phase: Phase,
     /// Gathering waits for it until then.
@@ -231,7 +232,8 @@ impl Core {
         if self.relays.all.len() >= MAX_RELAYS {
             return;
         }
-        let client = self.relay_client(server);
+        let families = self.relay_families();
+        let client = self.relay_client(server, families);
         let deadline = now + self.config.gather_timeout;
         self.relays.all.push(Relay {
             leg,
@@ -240,6 +242,7 @@ impl Core {
             server,
             address,
             client,
+            families,
             redirects: Redirects::from(address, now),
             phase,
             deadline,
@@ -249,15 +252,19 @@ impl Core {
         });
     }
 
-    fn relay_client(&self, server: usize) -> Client {
+    fn relay_families(&self) -> Families {
+        match (self.config.ipv4, self.config.ipv6) {
+            (true, true) => Families::Both,
+            (false, true) => Families::V6,
+            (_, false) => Families::V4,
+        }
+    }
+
+    fn relay_client(&self, server: usize, families: Families) -> Client {
         let entry = &self.config.turn_servers[server];
         Client::new(Settings {
             reliable: entry.transport.is_reliable(),
-            families: match (self.config.ipv4, self.config.ipv6) {
-                (true, true) => Families::Both,
-                (false, true) => Families::V6,
-                (_, false) => Families::V4,
-            },
+            families,
             pacer: self.pacer.clone(),
             ..Settings::new(entry.secrets.clone())
         })
@@ -273,7 +280,7 @@ impl Core {
             let text = format!("{from} sends us on to {to}, where we do not go");
             return self.end_relay(at, Cause::Answered, ALTERNATE, text.into(), now);
         }
-        let client = self.relay_client(server);
+        let client = self.relay_client(server, self.relay_families());
         let slot = self.pacer.reserve(now);
         let over_udp = self.base(leg).is_some_and(|base| base.purpose == Purpose::Candidates);
         let phase = if over_udp { Phase::Waiting(slot) } else { Phase::Connecting };
@@ -284,6 +291,21 @@ impl Core {
             let to = Box::from([to]);
             self.socket_ops.push_back(SocketOp::ConnectServer { base: leg, server, to });
         }
+    }
+
+    /// A server that has no IPv4 was asked for both families: it is asked for IPv6
+    /// alone (RFC 8656 §7.2: what is asked for first is IPv4). Whether that is
+    /// so.
+    pub(super) fn asks_for_less(&mut self, at: usize, now: Time) -> bool {
+        let slot = self.pacer.reserve(now);
+        let relay = &self.relays.all[at];
+        if relay.families != Families::Both || relay.phase != Phase::Allocating {
+            return false;
+        }
+        let client = self.relay_client(relay.server, Families::V6);
+        let relay = &mut self.relays.all[at];
+        (relay.client, relay.families, relay.phase) = (client, Families::V6, Phase::Waiting(slot));
+        true
     }
 
     /// The relay that a server at this address gives a base.

@@ -31,6 +31,8 @@ impl Core {
                     self.events.push_back(Event::Channel { base, peer, number });
                 }
             }
+            turn::Event::Failed(failure)
+                if failure.cause == turn::Cause::Family && self.asks_for_less(at, now) => {}
             turn::Event::Failed(failure) | turn::Event::Lost(failure) => {
                 let cause = match (failure.cause, failure.code) {
                     (turn::Cause::Secrets, _) => Cause::Credentials,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use parking_lot::RwLock;
-use rand::Rng as _;
+use rand::TryRngCore as _;
 
 use super::carrier::Leg;
 use super::router::Way;
@@ -228,7 +228,10 @@ impl RelayPath {
         out.clear();
         match self.channel.load(Ordering::Acquire) {
             0 => {
-                let id = TransactionId(rand::rng().random());
+                let mut id = [0; 12];
+                // Nobody answers an indication: any id will do where there is no other.
+                let _ = rand::rngs::OsRng.try_fill_bytes(&mut id);
+                let id = TransactionId(id);
                 if datagram.len() > channel::MAX_DATA - MAX_INDICATION {
                     return Err(too_long());
                 }

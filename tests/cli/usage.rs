@@ -51,15 +51,29 @@ fn a_rendezvous_has_a_secret_a_peer_and_no_more() {
 #[test]
 fn what_is_still_to_come() {
     for options in [
-        &["--turn", "turn:192.0.2.1", "--user", "u", "--pass", "-secret-"][..],
-        &["--turn", "turns:192.0.2.1?transport=tcp", "--user", "u", "--pass-file", "f"],
-        &["--ca", "roots.pem"],
+        &["--ca", "roots.pem"][..],
         &["--proxy", "http://192.0.2.1:3128"],
-        &["--candidates", "relay"],
         &["--stun", "stuns:192.0.2.1"],
     ] {
         wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
         wrong(&[&["demo"], options].concat(), "not supported yet");
+    }
+}
+
+/// What concerns a TURN server stands behind it, and is whole.
+#[test]
+fn relays() {
+    let turn = &["--turn", "turn:192.0.2.1", "--user", "u"];
+    for (options, word) in [
+        (&["--turn", "turn:192.0.2.1"][..], "--user"),
+        (&[&turn[..], &["--pass-file", "/nonexistent/secret"]].concat(), "/nonexistent/secret"),
+        (&["--user", "u"], "--turn"),
+        (&["--pass", "p", "--turn", "turn:192.0.2.1"], "--turn"),
+        (&["--turn", "turns:192.0.2.1?transport=udp", "--user", "u", "--pass", "p"], "DTLS"),
+        (&["--turn", "http://192.0.2.1", "--user", "u", "--pass", "p"], "turn:"),
+        (&["--candidates", "relay"], "--turn"),
+    ] {
+        wrong(&[&["stdio", "--controlling"], options].concat(), word);
     }
 }
 

@@ -21,7 +21,7 @@ use loopback::Plan;
 use report::{Outcome, Report, Run};
 
 /// Why a run is not made that the user left out.
-const LEFT_OUT: &str = "--transport leaves it out";
+const LEFT_OUT: &str = "the options leave it out";
 
 /// Why a run is not made on a machine without loopback.
 const NO_LOOPBACK: &str = "this machine has no loopback address";
@@ -55,15 +55,16 @@ pub(crate) async fn run(args: &Demo) -> Result<Exit, Failure> {
 async fn runs(shared: &Shared, log: &mut Log) -> Result<Vec<Run>, Failure> {
     let servers = shared.stun_servers()?;
     let wanted = shared.transports();
-    let udp = Plan { transports: Transports::UDP, servers };
+    let udp = Plan { transports: Transports::UDP, servers, relay: false };
+    let relay = Plan { transports: Transports::UDP, servers: Vec::new(), relay: true };
     let (tcp_active, tcp_passive) = (wanted.tcp_active, wanted.tcp_passive);
     let tcp = Transports { tcp_active, tcp_passive, ..NONE };
-    let tcp = Plan { transports: tcp, servers: Vec::new() };
+    let tcp = Plan { transports: tcp, servers: Vec::new(), relay: false };
     Ok(vec![
         on_loopback("udp", wanted.udp, shared, udp, log).await?,
         on_loopback("tcp", tcp_active && tcp_passive, shared, tcp, log).await?,
         simultaneous_open(wanted.tcp_so, shared, log).await?,
-        Run::skipped("relay", "not built yet"),
+        on_loopback("relay", wanted.udp && shared.wants_relayed(), shared, relay, log).await?,
     ])
 }
 
@@ -96,7 +97,7 @@ async fn simultaneous_open(wanted: bool, shared: &Shared, log: &mut Log) -> Resu
         Err(why) => why,
     };
     let transports = Transports { tcp_so: true, ..NONE };
-    let plan = Plan { transports, servers: Vec::new() };
+    let plan = Plan { transports, servers: Vec::new(), relay: false };
     let mut run = on_loopback(name, true, shared, plan, log).await?;
     if let Outcome::Connected(details) | Outcome::Failed { details, .. } = &mut run.result {
         let taken =

@@ -138,6 +138,15 @@ impl Run {
     }
 }
 
+impl Details {
+    /// Whether a selected pair leads through a relay.
+    pub(crate) fn is_relayed(&self) -> bool {
+        let selected = self.agents.iter().flat_map(|agent| &agent.selected);
+        let mut ends = selected.flat_map(|pair| [&pair.local, &pair.remote]);
+        ends.any(|candidate| candidate.contains(" typ relay"))
+    }
+}
+
 impl Report {
     /// A report of these runs.
     pub(crate) fn new(runs: Vec<Run>) -> Self {

@@ -37,7 +37,11 @@ fn write_run(out: &mut String, run: &Run) -> fmt::Result {
             writeln!(out, "{name}: {} ({reason})", "skipped".yellow())
         }
         Outcome::Connected(details) => {
-            writeln!(out, "{name}: {}{}", "connected directly".green(), times(details))?;
+            let how = match details.is_relayed() {
+                false => "connected directly".green().to_string(),
+                true => "connected through a relay".green().to_string(),
+            };
+            writeln!(out, "{name}: {how}{}", times(details))?;
             write_details(out, details)
         }
         Outcome::Failed { reason, details } => {
