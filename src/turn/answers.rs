@@ -131,6 +131,10 @@ impl Client {
 
     /// A request, which has ended, came to nothing.
     pub(super) fn failed(&mut self, purpose: Purpose, failure: Failure) {
+        // Another that ended at the same time may have been the end of all.
+        if !matches!(purpose, Purpose::Allocate | Purpose::Return) && self.state != State::Live {
+            return;
+        }
         match purpose {
             Purpose::Allocate => self.deny(Event::Failed(failure)),
             // Again, until it has expired.

@@ -151,6 +151,22 @@ fn silence_is_borne_until_the_allocation_expires() {
 }
 
 #[test]
+fn nothing_follows_the_end_though_more_ends_with_it() {
+    let mut world = World::live(settings(), Server::new());
+    world.server.always.insert(REFRESH, Reply::Bare);
+    world.server.always.insert(PERMISSION, Reply::Bare);
+    world.run_until(ms(540_100));
+    world.act(|client, now, rng| client.permit(ip("203.0.113.1"), now, rng));
+    world.run_until(ms(579_599));
+    assert!(world.events.is_empty());
+    // The clock of the owner is late: both requests have had their time.
+    world.now = ms(579_700);
+    world.act(|client, now, rng| client.handle_timeout(now, rng));
+    assert_eq!((world.events.len(), end(world.last())), (1, Some((Cause::Integrity, None))));
+    assert_eq!(world.client.poll_timeout(), None);
+}
+
+#[test]
 fn a_refresh_that_says_the_end_is_the_end() {
     let mut world = World::live(settings(), Server::new());
     world.server.next(REFRESH, [Reply::Lifetime(0)]);
