@@ -86,7 +86,7 @@ impl Relayed {
     }
 
     /// A channel is bound to a peer.
-    pub(crate) fn bind(&self, peer: SocketAddr, number: u16) {
+    pub(crate) fn bind_channel(&self, peer: SocketAddr, number: u16) {
         let routes = &mut *self.routes.write();
         routes.channels.insert(number, peer);
         routes.peers.entry(peer).or_default().channel.store(number, Ordering::Release);

@@ -86,6 +86,8 @@ impl Options {
 #[derive(Debug)]
 pub(crate) struct Coturn {
     child: Child,
+    /// What it was started with.
+    words: Vec<String>,
     directory: PathBuf,
     /// UDP and TCP.
     pub(crate) address: SocketAddr,
@@ -136,27 +138,36 @@ impl Coturn {
         let key = file("key.pem", &made.key_pair.serialize_pem()).map_err(|e| e.to_string())?;
         let (address, tls_address) = (free(options.ip), free(options.ip));
         let at = |name: &str| directory.join(name).display().to_string();
-        let child = Command::new("turnserver")
-            .args(["-n", "--no-cli", "--no-dtls", "--allow-loopback-peers", "--fingerprint"])
-            .args(["--lt-cred-mech", "--log-file=stdout", "--simple-log"])
-            .arg(format!("--user={USER}:{PASSWORD}"))
-            .arg(format!("--realm={REALM}"))
-            .arg(format!("--listening-ip={}", options.ip))
-            .arg(format!("--relay-ip={}", options.ip))
-            .arg(format!("--listening-port={}", address.port()))
-            .arg(format!("--tls-listening-port={}", tls_address.port()))
-            .arg(format!("--cert={cert}"))
-            .arg(format!("--pkey={key}"))
-            .arg(format!("--userdb={}", at("turndb")))
-            .arg(format!("--pidfile={}", at("pid")))
-            .args(options.words())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let mut coturn = Coturn { child, directory, address, tls_address, certificate_pem };
+        let mut words: Vec<String> =
+            ["-n", "--no-cli", "--no-dtls", "--allow-loopback-peers", "--fingerprint"]
+                .into_iter()
+                .chain(["--lt-cred-mech", "--log-file=stdout", "--simple-log"])
+                .map(str::to_owned)
+                .collect();
+        words.extend([
+            format!("--user={USER}:{PASSWORD}"),
+            format!("--realm={REALM}"),
+            format!("--listening-ip={}", options.ip),
+            format!("--relay-ip={}", options.ip),
+            format!("--listening-port={}", address.port()),
+            format!("--tls-listening-port={}", tls_address.port()),
+            format!("--cert={cert}"),
+            format!("--pkey={key}"),
+            format!("--userdb={}", at("turndb")),
+            format!("--pidfile={}", at("pid")),
+        ]);
+        words.extend(options.words());
+        let child = spawn(&words)?;
+        let mut coturn = Coturn { child, words, directory, address, tls_address, certificate_pem };
         coturn.wait().map(|()| coturn)
+    }
+
+    /// Ends it, and starts another in its place: all allocations are gone.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = spawn(&self.words).expect("it started before");
+        self.wait().expect("it answered before");
     }
 
     /// Waits until UDP, TCP and TLS are served.
@@ -174,6 +185,12 @@ impl Coturn {
         }
         Err("it does not answer".to_owned())
     }
+}
+
+fn spawn(words: &[String]) -> Result<Child, String> {
+    let mut command = Command::new("turnserver");
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map_err(|error| error.to_string())
 }
 
 impl Drop for Coturn {

@@ -53,7 +53,7 @@ impl Machine {
             Event::Relayed { base, address, leg, server } => {
                 self.open_relay(base, address, leg, server);
             }
-            Event::Channel { base, peer, number } => self.relays.bind(base, peer, number),
+            Event::Channel { base, peer, number } => self.relays.bind_channel(base, peer, number),
             Event::PathOpened { stream, component, base: at, from } => {
                 let Some(entry) = self.components.get(&(stream, component)) else { return };
                 if let Some(relayed) = self.relays.of(at) {

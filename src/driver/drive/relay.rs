@@ -40,9 +40,9 @@ impl Relays {
         self.bases.get(&base).map(|entry| &entry.relayed)
     }
 
-    pub(super) fn bind(&self, base: BaseId, peer: SocketAddr, number: u16) {
+    pub(super) fn bind_channel(&self, base: BaseId, peer: SocketAddr, number: u16) {
         if let Some(relayed) = self.of(base) {
-            relayed.bind(peer, number);
+            relayed.bind_channel(peer, number);
         }
     }
 }
