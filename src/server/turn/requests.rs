@@ -147,7 +147,7 @@ fn bind(request: &Request<'_>, allocation: &mut Allocation, guard: &Guard) -> Re
     if !guard.admits_destination(peer) {
         return Err(403);
     }
-    allocation.bind(number, peer, request.now)?;
+    allocation.bind_channel(number, peer, request.now)?;
     Ok(Task::Bind { number, peer })
 }
 
