@@ -78,6 +78,18 @@ impl StunServer {
     }
 }
 
+/// Rests where the system is short of something; a client that had gone
+/// before it was let in keeps nobody waiting.
+async fn rest_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
+    match error.kind() {
+        ConnectionAborted | ConnectionReset | InvalidInput | NotConnected => {
+            tokio::task::yield_now().await;
+        }
+        _ => tokio::time::sleep(REST).await,
+    }
+}
+
 /// How often another port is tried where the system gave one that TCP has in
 /// use already.
 const PORTS: usize = 16;

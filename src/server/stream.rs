@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::rate::RateLimit;
 use super::sources::Sources;
-use super::{Counters, REST, binding};
+use super::{Counters, binding, rest_after};
 use crate::driver::transport::{TcpListener, TcpStream};
 use crate::tcp::{Deframer, Framing};
 
@@ -27,9 +27,12 @@ pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
     let mut connections = JoinSet::new();
     while let Some(accepted) = poll_fn(|cx| listener.poll_accept(cx)).await {
         while connections.try_join_next().is_some() {}
-        let Ok(stream) = accepted else {
-            tokio::time::sleep(REST).await;
-            continue;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                rest_after(&error).await;
+                continue;
+            }
         };
         let source = stream.remote().ip();
         if !sources.admit(source) {

@@ -9,7 +9,6 @@
 mod address;
 pub mod attribute;
 mod builder;
-mod compose;
 mod demux;
 mod fingerprint;
 mod hmac_sha1;
@@ -26,7 +25,6 @@ mod tests;
 
 pub use attribute::{AttributeType, ErrorCode, UnknownAttributes};
 pub use builder::Builder;
-pub use compose::Composer;
 pub use demux::{is_stun_with_fingerprint, looks_like_stun};
 pub use fingerprint::Fingerprint;
 pub(crate) use integrity::prepared;

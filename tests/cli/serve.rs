@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use floe::stun::{
-    Algorithm, AttributeType, Class, Composer, IntegrityKey, Message, Method, PasswordAlgorithm,
+    Algorithm, AttributeType, Builder, Class, IntegrityKey, Message, Method, PasswordAlgorithm,
     TransactionId, write_binding_request,
 };
 use serde_json::Value;
@@ -85,16 +85,17 @@ fn allocate(
 ) -> (u16, Vec<u8>) {
     let mut request = Vec::new();
     let id = TransactionId([if user.is_some() { 8 } else { 7 }; 12]);
-    let mut message = Composer::new(Class::Request, Method::ALLOCATE, id, &mut request);
-    message.attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+    let mut message = Builder::new(Class::Request, Method::ALLOCATE, id, &mut request)
+        .attribute(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
     let mut key = None;
     if let Some((name, password, nonce)) = user {
-        message.attribute(AttributeType::USERNAME, name.as_bytes());
-        message.attribute(AttributeType::REALM, b"floe");
-        message.attribute(AttributeType::NONCE, nonce);
+        message = message
+            .attribute(AttributeType::USERNAME, name.as_bytes())
+            .attribute(AttributeType::REALM, b"floe")
+            .attribute(AttributeType::NONCE, nonce);
         key = Some(IntegrityKey::long_term(name, "floe", password, PasswordAlgorithm::Md5));
     }
-    message.finish(key.as_ref().map(|key| (key, Algorithm::Sha1)), true);
+    message.seal(key.as_ref().map(|key| (key, Algorithm::Sha1)));
     from.send_to(&request, server).expect("loopback takes datagrams");
     let mut buffer = [0; 1_500];
     let (length, _) = from.recv_from(&mut buffer).expect("the server answers");

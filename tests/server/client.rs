@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use floe::stun::{
-    Algorithm, AttributeType, Class, Composer, Integrity, IntegrityKey, Message, Method,
+    Algorithm, AttributeType, Builder, Class, Integrity, IntegrityKey, Message, Method,
     PasswordAlgorithm, TransactionId,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -135,25 +135,39 @@ impl Client {
         method: Method,
         attributes: &[Attribute],
     ) -> (TransactionId, Vec<u8>) {
+        let (id, mut out) = (self.next_id(), Vec::new());
         self.transactions += 1;
-        let mut id = [7; 12];
-        id[..4].copy_from_slice(&self.transactions.to_be_bytes());
-        let (id, mut out) = (TransactionId(id), Vec::new());
-        let mut request = Composer::new(Class::Request, method, id, &mut out);
+        let mut request = Builder::new(Class::Request, method, id, &mut out);
         for (kind, value) in attributes {
-            request.attribute(*kind, value);
+            request = request.attribute(*kind, value);
         }
         let key = match &self.nonce {
             Some(nonce) if method != Method::BINDING => {
-                request.attribute(AttributeType::USERNAME, self.user.as_bytes());
-                request.attribute(AttributeType::REALM, self.realm().as_bytes());
-                request.attribute(AttributeType::NONCE, nonce);
+                request = request
+                    .attribute(AttributeType::USERNAME, self.user.as_bytes())
+                    .attribute(AttributeType::REALM, self.realm().as_bytes())
+                    .attribute(AttributeType::NONCE, nonce);
                 Some(self.key())
             }
             _ => None,
         };
-        request.finish(key.as_ref().map(|key| (key, Algorithm::Sha1)), true);
+        request.seal(key.as_ref().map(|key| (key, Algorithm::Sha1)));
         (id, out)
+    }
+
+    fn next_id(&self) -> TransactionId {
+        let mut id = [7; 12];
+        id[..4].copy_from_slice(&self.transactions.to_be_bytes());
+        TransactionId(id)
+    }
+
+    /// XOR-PEER-ADDRESS for the next request.
+    pub(crate) fn peer(&self, at: SocketAddr) -> Attribute {
+        let mut message = Vec::new();
+        Builder::new(Class::Request, Method::CREATE_PERMISSION, self.next_id(), &mut message)
+            .xored(AttributeType::XOR_PEER_ADDRESS, at)
+            .finish();
+        (AttributeType::XOR_PEER_ADDRESS, message.split_off(24))
     }
 
     fn realm(&self) -> &str {
@@ -182,16 +196,14 @@ impl Client {
     }
 
     pub(crate) async fn permit(&mut self, peers: &[SocketAddr]) -> u16 {
-        // The addresses are masked with the cookie alone, as IPv4 is.
-        let peers: Vec<Attribute> =
-            peers.iter().map(|at| (AttributeType::XOR_PEER_ADDRESS, peer(*at))).collect();
+        let peers: Vec<Attribute> = peers.iter().map(|at| self.peer(*at)).collect();
         self.ask(Method::CREATE_PERMISSION, &peers).await.code
     }
 
     pub(crate) async fn bind(&mut self, number: u16, at: SocketAddr) -> u16 {
         let [high, low] = number.to_be_bytes();
         let number = (AttributeType::CHANNEL_NUMBER, vec![high, low, 0, 0]);
-        let attributes = [number, (AttributeType::XOR_PEER_ADDRESS, peer(at))];
+        let attributes = [number, self.peer(at)];
         self.ask(Method::CHANNEL_BIND, &attributes).await.code
     }
 
@@ -199,10 +211,10 @@ impl Client {
     pub(crate) async fn indicate(&mut self, at: SocketAddr, data: &[u8]) {
         let mut out = Vec::new();
         let id = TransactionId([9; 12]);
-        let mut message = Composer::new(Class::Indication, Method::SEND, id, &mut out);
-        message.xor_address(AttributeType::XOR_PEER_ADDRESS, at);
-        message.attribute(AttributeType::DATA, data);
-        message.finish(None, false);
+        Builder::new(Class::Indication, Method::SEND, id, &mut out)
+            .xored(AttributeType::XOR_PEER_ADDRESS, at)
+            .attribute(AttributeType::DATA, data)
+            .finish();
         self.send(&out).await;
     }
 
@@ -253,12 +265,4 @@ impl Way {
             }
         }
     }
-}
-
-/// XOR-PEER-ADDRESS of an IPv4 address, which needs no transaction.
-pub(crate) fn peer(at: SocketAddr) -> Vec<u8> {
-    let SocketAddr::V4(at) = at else { panic!("{at} is not IPv4") };
-    let port = (at.port() ^ 0x2112).to_be_bytes();
-    let ip = (at.ip().to_bits() ^ 0x2112_a442).to_be_bytes();
-    [&[0, 1][..], &port, &ip].concat()
 }

@@ -49,6 +49,35 @@ async fn indications_and_channels_carry_data_both_ways() {
     assert_eq!(bench.server.allocations(), LEGS.len());
 }
 
+/// The same over IPv6, for who asks for such an address.
+#[tokio::test]
+async fn ipv6_is_relayed_from_ipv6() {
+    let mut config = crate::config();
+    config.listen = vec!["[::1]:0".parse().unwrap()];
+    let bench = Bench::with(config).await;
+    let family = |family: u8| {
+        let transport = (AttributeType::REQUESTED_TRANSPORT, vec![17, 0, 0, 0]);
+        [transport, (AttributeType::REQUESTED_ADDRESS_FAMILY, vec![family, 0, 0, 0])]
+    };
+    for leg in [Leg::Udp, Leg::Tcp] {
+        let mut client = bench.client(leg).await;
+        assert_eq!(client.ask(Method::ALLOCATE, &family(1)).await.code, 401);
+        assert_eq!(client.ask(Method::ALLOCATE, &family(1)).await.code, 440, "{leg:?}");
+        let answer = client.ask(Method::ALLOCATE, &family(2)).await;
+        assert_eq!(answer.message().xor_mapped_address(), Some(client.local));
+        let relayed = answer.message().xor_relayed_address().unwrap();
+        let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+        let at = socket.local_addr().unwrap();
+        assert_eq!(client.permit(&[at, "[::1]:1".parse().unwrap()]).await, 0, "{leg:?}");
+        assert_eq!(client.permit(&[any()]).await, 443, "{leg:?}");
+        client.indicate(at, b"six").await;
+        assert_eq!(next(&socket).await, (b"six".to_vec(), relayed), "{leg:?}");
+        assert_eq!(client.bind(0x4000, at).await, 0, "{leg:?}");
+        socket.send_to(b"six", relayed).await.unwrap();
+        assert_eq!(client.data().await, (Ok(0x4000), b"six".to_vec()), "{leg:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_address_of_a_permission_is_honoured() {
     let bench = Bench::new().await;

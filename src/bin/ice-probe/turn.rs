@@ -8,7 +8,7 @@ use floe::agent::TurnServer;
 use crate::exit::{Exit, Failure};
 
 /// The variable of the environment that may hold the password.
-const VARIABLE: &str = "ICE_PROBE_PASS";
+pub(crate) const VARIABLE: &str = "ICE_PROBE_PASS";
 
 /// The options as they are given, each repeatable.
 #[derive(Args)]
@@ -139,7 +139,7 @@ fn server(entry: &Entry) -> Result<TurnServer, Failure> {
 }
 
 /// The first line of a file.
-fn read(file: &Path) -> Result<String, Failure> {
+pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::new(Exit::Usage, format!("cannot read {}: {error}", file.display()))
     })?;

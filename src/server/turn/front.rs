@@ -15,7 +15,7 @@ use super::table::{Client, Table};
 use crate::server::binding;
 use crate::server::rate::RateLimit;
 use crate::stun::{
-    Algorithm, AttributeType, Class, Composer, Fingerprint, Integrity, IntegrityKey, Message,
+    Algorithm, AttributeType, Builder, Class, Fingerprint, Integrity, IntegrityKey, Message,
     Method, PasswordAlgorithm, TransactionId,
 };
 
@@ -194,13 +194,14 @@ impl Front {
             },
             Err(code) => {
                 let id = message.transaction_id();
-                let mut answer = Composer::new(Class::Error, message.method(), id, out);
-                answer.error(code, reason(code));
+                let mut answer =
+                    Builder::new(Class::Error, message.method(), id, out).error(code, reason(code));
                 if code == 420 {
                     let unknown = super::requests::unknown(message);
-                    answer.attribute(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
+                    answer = answer.attribute(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
                 }
-                answer.finish(self.key(user).map(|key| (key, algorithm)), with_fingerprint);
+                let key = self.key(user).map(|key| (key, algorithm));
+                end(answer, key, with_fingerprint);
                 Verdict::Answered
             }
         }
@@ -254,14 +255,15 @@ impl Front {
             Refusal::Incomplete | Refusal::TooMany => 400,
         };
         let id = message.transaction_id();
-        let mut answer = Composer::new(Class::Error, message.method(), id, out);
-        answer.error(code, reason(code));
+        let mut answer =
+            Builder::new(Class::Error, message.method(), id, out).error(code, reason(code));
         if code != 400 {
             let nonce = self.nonces.give(client.0, client.1, now);
-            answer.attribute(AttributeType::REALM, self.realm.as_bytes());
-            answer.attribute(AttributeType::NONCE, nonce.as_bytes());
+            answer = answer
+                .attribute(AttributeType::REALM, self.realm.as_bytes())
+                .attribute(AttributeType::NONCE, nonce.as_bytes());
         }
-        answer.finish(None, message.fingerprint() == Fingerprint::Valid);
+        end(answer, None, message.fingerprint() == Fingerprint::Valid);
     }
 
     fn key(&self, user: usize) -> Option<&IntegrityKey> {
@@ -285,14 +287,12 @@ impl Front {
             (Outcome::Silent, _) => Some(437),
         };
         let class = if code.is_some() { Class::Error } else { Class::Success };
-        let mut answer = Composer::new(class, job.task.method(), job.id, out);
-        match code {
-            Some(code) => {
-                answer.error(code, reason(code));
-            }
-            None => super::requests::success(job, outcome, &mut answer),
-        }
-        answer.finish(self.key(job.user).map(|key| (key, job.algorithm)), job.with_fingerprint);
+        let answer = Builder::new(class, job.task.method(), job.id, out);
+        let answer = match code {
+            Some(code) => answer.error(code, reason(code)),
+            None => super::requests::success(job, outcome, answer),
+        };
+        end(answer, self.key(job.user).map(|key| (key, job.algorithm)), job.with_fingerprint);
         self.note(job, outcome, code, now, out);
         job.task != Task::Release
     }
@@ -357,6 +357,15 @@ impl Front {
 /// The methods that need credentials.
 const SERVED: [Method; 4] =
     [Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND];
+
+/// Ends an answer as the request was.
+fn end(answer: Builder<'_>, key: Option<(&IntegrityKey, Algorithm)>, with_fingerprint: bool) {
+    match (key, with_fingerprint) {
+        (key, true) => answer.seal(key),
+        (Some((key, algorithm)), false) => answer.sign(key, algorithm),
+        (None, false) => answer.finish(),
+    }
+}
 
 fn is_sound(message: &Message<'_>) -> bool {
     message.fingerprint() != Fingerprint::Wrong

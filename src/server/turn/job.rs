@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::table::Client;
 use crate::stun::{
-    Algorithm, AttributeType, Class, Composer, IntegrityKey, Message, Method, TransactionId,
+    Algorithm, AttributeType, Builder, Class, IntegrityKey, Message, Method, TransactionId,
 };
 
 /// UDP as REQUESTED-TRANSPORT has it.
@@ -68,28 +68,23 @@ impl Task {
     }
 
     /// The attributes of the request that is step `step`.
-    fn write(&self, step: usize, request: &mut Composer<'_>) {
+    fn write<'a>(&self, step: usize, request: Builder<'a>) -> Builder<'a> {
         match self {
-            Task::Allocate { lifetime, family, .. } => {
-                request.attribute(AttributeType::REQUESTED_TRANSPORT, &[UDP, 0, 0, 0]);
-                request.attribute(AttributeType::REQUESTED_ADDRESS_FAMILY, &[*family, 0, 0, 0]);
-                request.number(AttributeType::LIFETIME, seconds(*lifetime));
-            }
+            Task::Allocate { lifetime, family, .. } => request
+                .attribute(AttributeType::REQUESTED_TRANSPORT, &[UDP, 0, 0, 0])
+                .attribute(AttributeType::REQUESTED_ADDRESS_FAMILY, &[*family, 0, 0, 0])
+                .number(AttributeType::LIFETIME, seconds(*lifetime)),
             Task::Refresh { lifetime } => {
-                request.number(AttributeType::LIFETIME, seconds(*lifetime));
+                request.number(AttributeType::LIFETIME, seconds(*lifetime))
             }
-            Task::Release => {
-                request.number(AttributeType::LIFETIME, 0);
-            }
-            Task::Permit { peers } => {
-                if let Some(peer) = peers.get(step) {
-                    request.xor_address(AttributeType::XOR_PEER_ADDRESS, *peer);
-                }
-            }
-            Task::Bind { number, peer } => {
-                request.number(AttributeType::CHANNEL_NUMBER, u32::from(*number) << 16);
-                request.xor_address(AttributeType::XOR_PEER_ADDRESS, *peer);
-            }
+            Task::Release => request.number(AttributeType::LIFETIME, 0),
+            Task::Permit { peers } => match peers.get(step) {
+                Some(peer) => request.xored(AttributeType::XOR_PEER_ADDRESS, *peer),
+                None => request,
+            },
+            Task::Bind { number, peer } => request
+                .number(AttributeType::CHANNEL_NUMBER, u32::from(*number) << 16)
+                .xored(AttributeType::XOR_PEER_ADDRESS, *peer),
         }
     }
 }
@@ -154,17 +149,17 @@ impl Behind {
         let current = self.current.as_mut()?;
         current.is_asked = true;
         let Job { id, task, client, .. } = &current.job;
-        let mut request = Composer::new(Class::Request, task.method(), *id, out);
-        task.write(current.step, &mut request);
-        let Some(nonce) = &self.nonce else {
+        let request = Builder::new(Class::Request, task.method(), *id, out);
+        let request = task.write(current.step, request);
+        match &self.nonce {
             // It gives one with its refusal.
-            request.finish(None, false);
-            return Some(Ok(client.1));
-        };
-        request.attribute(AttributeType::USERNAME, USERNAME);
-        request.attribute(AttributeType::REALM, self.realm.as_bytes());
-        request.attribute(AttributeType::NONCE, nonce);
-        request.finish(Some((&self.key, Algorithm::Sha1)), false);
+            None => request.finish(),
+            Some(nonce) => request
+                .attribute(AttributeType::USERNAME, USERNAME)
+                .attribute(AttributeType::REALM, self.realm.as_bytes())
+                .attribute(AttributeType::NONCE, nonce)
+                .sign(&self.key, Algorithm::Sha1),
+        }
         Some(Ok(client.1))
     }
 

@@ -26,8 +26,15 @@ pub(super) const OUTBOX: usize = 128;
 #[derive(Debug)]
 pub(super) enum Outlet {
     Datagrams(UdpSocket),
-    /// Each with a number, for an address may come again.
-    Connections(Mutex<HashMap<SocketAddr, (u64, mpsc::Sender<Vec<u8>>)>>),
+    Connections(Mutex<HashMap<SocketAddr, Outbox>>),
+}
+
+/// The way out to one connection.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// Of the connection, for its address may come again.
+    pub(super) number: u64,
+    pub(super) messages: mpsc::Sender<Vec<u8>>,
 }
 
 /// A listening socket with what its clients have in common.
@@ -89,7 +96,7 @@ impl Leg {
                 pad(&mut message);
                 let connections = connections.lock();
                 let outbox = connections.get(&to);
-                outbox.is_some_and(|(_, outbox)| outbox.try_send(message).is_ok())
+                outbox.is_some_and(|outbox| outbox.messages.try_send(message).is_ok())
             }
         };
         if !is_sent {

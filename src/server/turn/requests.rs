@@ -9,7 +9,7 @@ use super::job::{Job, Outcome, Task, UDP, V4, V6, seconds};
 use super::policy::Guard;
 use super::table::{Allocation, Client, Full, Table};
 use crate::net::Family;
-use crate::stun::{AttributeType, Composer, Message, Method};
+use crate::stun::{AttributeType, Builder, Message, Method};
 
 /// A request with the user that it is from.
 pub(super) struct Request<'a> {
@@ -147,7 +147,7 @@ fn bind(request: &Request<'_>, allocation: &mut Allocation, guard: &Guard) -> Re
     if !guard.admits_destination(peer) {
         return Err(403);
     }
-    allocation.bind(number, peer, request.now)?;
+    allocation.bind_channel(number, peer, request.now)?;
     Ok(Task::Bind { number, peer })
 }
 
@@ -159,19 +159,21 @@ fn judge_peer(ip: IpAddr, allocation: &Allocation, guard: &Guard) -> Result<(), 
 }
 
 /// What an answer without an error says.
-pub(super) fn success(job: &Job, outcome: Outcome, answer: &mut Composer<'_>) {
+pub(super) fn success<'a>(job: &Job, outcome: Outcome, mut answer: Builder<'a>) -> Builder<'a> {
     let lifetime = match &job.task {
         Task::Allocate { lifetime, .. } | Task::Refresh { lifetime } => lifetime,
-        _ => return,
+        _ => return answer,
     };
     if let Outcome::Done { relayed: Some(relayed) } = outcome {
-        answer.xor_address(AttributeType::XOR_RELAYED_ADDRESS, relayed);
-        answer.xor_address(AttributeType::XOR_MAPPED_ADDRESS, job.client.1);
+        answer = answer
+            .xored(AttributeType::XOR_RELAYED_ADDRESS, relayed)
+            .xored(AttributeType::XOR_MAPPED_ADDRESS, job.client.1);
     }
-    answer.number(AttributeType::LIFETIME, seconds(*lifetime));
+    answer = answer.number(AttributeType::LIFETIME, seconds(*lifetime));
     if let Task::Allocate { refused: Some(family), .. } = &job.task {
-        answer.attribute(AttributeType::ADDRESS_ERROR_CODE, &[*family, 0, 4, 40]);
+        answer = answer.attribute(AttributeType::ADDRESS_ERROR_CODE, &[*family, 0, 4, 40]);
     }
+    answer
 }
 
 fn granted(asked: Option<Duration>, limits: &Limits) -> Duration {

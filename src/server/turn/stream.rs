@@ -15,10 +15,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::conn::Work;
 use super::front::MAX_MESSAGE;
-use super::leg::{Judged, Leg, OUTBOX, Outlet};
+use super::leg::{Judged, Leg, OUTBOX, Outbox, Outlet};
 use super::splitter::Splitter;
 use crate::driver::transport::{TcpListener, TcpStream};
-use crate::server::REST;
+use crate::server::rest_after;
 use crate::server::sources::Sources;
 
 /// How long a client may take for its first request, the handshake of TLS
@@ -37,9 +37,12 @@ pub(super) async fn serve(leg: Arc<Leg>, listener: TcpListener, tls: Option<TlsA
     let mut connections = JoinSet::new();
     while let Some(accepted) = poll_fn(|cx| listener.poll_accept(cx)).await {
         while connections.try_join_next().is_some() {}
-        let Ok(stream) = accepted else {
-            tokio::time::sleep(REST).await;
-            continue;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                rest_after(&error).await;
+                continue;
+            }
         };
         let remote = stream.remote();
         if !sources.admit(remote.ip()) {
@@ -78,12 +81,12 @@ async fn registered(
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let Outlet::Connections(connections) = &leg.outlet else { return Ok(()) };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let (outbox, inbox) = mpsc::channel(OUTBOX);
-    connections.lock().insert(remote, (number, outbox));
+    let (messages, inbox) = mpsc::channel(OUTBOX);
+    connections.lock().insert(remote, Outbox { number, messages });
     let result = exchange(leg, remote, stream, inbox).await;
     let is_ours = {
         let mut connections = connections.lock();
-        let is_ours = connections.get(&remote).is_some_and(|(other, _)| *other == number);
+        let is_ours = connections.get(&remote).is_some_and(|outbox| outbox.number == number);
         if is_ours {
             connections.remove(&remote);
         }

@@ -127,7 +127,12 @@ impl Allocation {
 
     /// Notes a channel and its permission. The error is the STUN code: 400
     /// where number or peer belong to another channel (RFC 8656 §12.2).
-    pub(super) fn bind(&mut self, number: u16, peer: SocketAddr, now: Instant) -> Result<(), u16> {
+    pub(super) fn bind_channel(
+        &mut self,
+        number: u16,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Result<(), u16> {
         self.channels.retain(|_, (_, expires)| *expires > now);
         if self.channels.iter().any(|(other, (at, _))| (*other == number) != (*at == peer)) {
             return Err(400);
@@ -207,16 +212,16 @@ mod tests {
         let mut table = table_with_one(now);
         let allocation = table.get(client(1, 1), now).unwrap();
         let peer = |port| SocketAddr::from(([198, 51, 100, 1], port));
-        assert_eq!(allocation.bind(0x4000, peer(1), now), Ok(()));
-        assert_eq!(allocation.bind(0x4000, peer(1), now), Ok(()));
-        assert_eq!(allocation.bind(0x4000, peer(2), now), Err(400));
-        assert_eq!(allocation.bind(0x4001, peer(1), now), Err(400));
+        assert_eq!(allocation.bind_channel(0x4000, peer(1), now), Ok(()));
+        assert_eq!(allocation.bind_channel(0x4000, peer(1), now), Ok(()));
+        assert_eq!(allocation.bind_channel(0x4000, peer(2), now), Err(400));
+        assert_eq!(allocation.bind_channel(0x4001, peer(1), now), Err(400));
         for n in 1..CHANNELS as u16 {
-            assert_eq!(allocation.bind(0x4000 + n, peer(1 + n), now), Ok(()));
+            assert_eq!(allocation.bind_channel(0x4000 + n, peer(1 + n), now), Ok(()));
         }
-        assert_eq!(allocation.bind(0x4fff, peer(9_999), now), Err(508));
+        assert_eq!(allocation.bind_channel(0x4fff, peer(9_999), now), Err(508));
         assert!(allocation.has_channel(0x4000, now) && !allocation.has_channel(0x4fff, now));
         assert!(!allocation.has_channel(0x4000, now + CHANNEL));
-        assert_eq!(allocation.bind(0x4000, peer(2), now + CHANNEL), Ok(()));
+        assert_eq!(allocation.bind_channel(0x4000, peer(2), now + CHANNEL), Ok(()));
     }
 }

@@ -7,7 +7,7 @@ use super::job::{Job, Outcome, Task, V4, V6};
 use super::table::Table;
 use super::*;
 use crate::stun::{
-    Algorithm, AttributeType as A, Class, Composer, Fingerprint, Integrity, Message, Method,
+    Algorithm, AttributeType as A, Builder, Class, Fingerprint, Integrity, Message, Method,
     PasswordAlgorithm, TransactionId,
 };
 
@@ -132,17 +132,18 @@ fn write(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let id = TransactionId([transaction; 12]);
-    let mut message = Composer::new(class, method, id, &mut out);
+    let mut message = Builder::new(class, method, id, &mut out);
     for (kind, value) in attributes {
-        message.attribute(*kind, value);
+        message = message.attribute(*kind, value);
     }
     if let Some(credentials) = credentials {
-        message.attribute(A::USERNAME, credentials.user.as_bytes());
-        message.attribute(A::REALM, credentials.realm.as_bytes());
-        message.attribute(A::NONCE, credentials.nonce.as_bytes());
+        message = message
+            .attribute(A::USERNAME, credentials.user.as_bytes())
+            .attribute(A::REALM, credentials.realm.as_bytes())
+            .attribute(A::NONCE, credentials.nonce.as_bytes());
     }
     let key = credentials.map(|credentials| (credentials.key(), credentials.algorithm));
-    message.finish(key.as_ref().map(|(key, algorithm)| (key, *algorithm)), true);
+    message.seal(key.as_ref().map(|(key, algorithm)| (key, *algorithm)));
     out
 }
 
@@ -195,12 +196,12 @@ fn a_request_that_lacks_part_of_its_credentials_is_a_bad_one() {
     for missing in 0..3 {
         let mut out = Vec::new();
         let id = TransactionId([99; 12]);
-        let mut request = Composer::new(Class::Request, Method::REFRESH, id, &mut out);
+        let mut request = Builder::new(Class::Request, Method::REFRESH, id, &mut out);
         for (kind, value) in parts.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, p)| p)
         {
-            request.attribute(*kind, value);
+            request = request.attribute(*kind, value);
         }
-        request.finish(Some((&right.key(), Algorithm::Sha1)), false);
+        request.sign(&right.key(), Algorithm::Sha1);
         assert!(matches!(bench.judge(CLIENT, &out), Verdict::Answered));
         let answer = Message::parse(&bench.out).unwrap();
         assert_eq!(answer.error().map(|error| error.code), Some(400));

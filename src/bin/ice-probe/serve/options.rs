@@ -11,6 +11,7 @@ use rand::rngs::OsRng;
 
 use crate::args::ports;
 use crate::exit::{Exit, Failure};
+use crate::turn;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   ice-probe serve
@@ -80,8 +81,8 @@ impl Options {
     /// The user, and whether the password was made up.
     pub(crate) fn user(&self) -> Result<(User, bool), Failure> {
         let given = match &self.pass_file {
-            Some(file) => Some(read(file)?.lines().next().unwrap_or_default().to_owned()),
-            None => std::env::var("ICE_PROBE_PASS").ok(),
+            Some(file) => Some(turn::read(file)?),
+            None => std::env::var(turn::VARIABLE).ok(),
         };
         let is_made = given.is_none();
         let password = match given {
