@@ -275,6 +275,7 @@ impl Core {
             }
             Input::Connected { .. }
             | Input::ConnectFailed { .. }
+            | Input::ServerRefused { .. }
             | Input::Accepted { .. }
             | Input::Inspected { .. }
             | Input::Disconnected { .. }

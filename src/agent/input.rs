@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::candidate::{ComponentId, LocalAddress, TcpType};
+use crate::gather::Cause;
 use crate::tcp::{Framing, Handshake};
 
 /// A data stream of an agent, numbered from 0 in the order of creation.
@@ -92,6 +93,17 @@ pub enum Input<'a> {
         /// What the system says; [`std::io::ErrorKind::AddrNotAvailable`] means
         /// that the connection exists already and is about to be accepted.
         kind: std::io::ErrorKind,
+    },
+    /// A [`SocketOp::ConnectServer`] came to nothing, for a reason that is more
+    /// than a word of the system's: TLS or a proxy.
+    ServerRefused {
+        /// The base that it was asked for.
+        base: BaseId,
+        /// In which way.
+        cause: Cause,
+        /// A sentence for people, without secrets. What it holds of the
+        /// server's or the proxy's words is escaped.
+        text: &'a str,
     },
     /// The listener of a base took a connection in. An attempt of ours to the
     /// same address is over: its socket is closed and answers no more.
@@ -199,8 +211,9 @@ pub enum SocketOp {
     /// Open a connection to a TURN server, over TLS where the server is reached
     /// so, from an address of the system's choice; answer with
     /// [`Input::Connected`], which says to which of the addresses, or
-    /// [`Input::ConnectFailed`] once none answers. Messages stand on it as
-    /// [`Framing::Turn`] says.
+    /// [`Input::ConnectFailed`] once none answers, or [`Input::ServerRefused`].
+    /// Messages stand on it as [`Framing::Turn`] says. Behind a proxy that
+    /// resolves names an address may be the unspecified one.
     ConnectServer {
         /// The number by which the core will know it.
         base: BaseId,

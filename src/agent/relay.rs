@@ -351,7 +351,17 @@ impl Core {
             Phase::Connecting => format!("there is no connection to {address}: {word}"),
             _ => format!("the connection to {address} ended: {word}"),
         };
-        self.end_relay(at, Cause::NotReached, NOT_REACHED, text.into(), now);
+        self.server_refused(leg, Cause::NotReached, text.into(), now);
+    }
+
+    /// There is no connection to a server, for this reason.
+    pub(super) fn server_refused(&mut self, leg: BaseId, cause: Cause, text: Box<str>, now: Time) {
+        let Some(at) = self.relays.all.iter().position(|relay| relay.leg == leg) else { return };
+        // A socket that never was has nothing to close.
+        self.bases.retain(|base| base.id != leg || base.is_open());
+        if self.relays.all[at].phase != Phase::Over {
+            self.end_relay(at, cause, NOT_REACHED, text, now);
+        }
     }
 
     /// A message of a server that is no data.

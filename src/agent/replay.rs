@@ -318,6 +318,9 @@ impl Replay {
             RecordedInput::ConnectFailed { base, to, error } => {
                 Input::ConnectFailed { base: *base, to: *to, kind: *error }
             }
+            RecordedInput::ServerRefused { base, cause, text } => {
+                Input::ServerRefused { base: *base, cause: *cause, text }
+            }
             RecordedInput::Accepted { base, from } => Input::Accepted { base: *base, from: *from },
             RecordedInput::Inspected { base, to, handshake } => {
                 Input::Inspected { base: *base, to: *to, handshake: *handshake }

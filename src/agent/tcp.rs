@@ -133,6 +133,9 @@ impl Core {
             Input::ConnectFailed { base, kind, .. } if self.is_leg(base) => {
                 return self.leg_failed(base, kind, now);
             }
+            Input::ServerRefused { base, cause, text } => {
+                return self.server_refused(base, cause, text.into(), now);
+            }
             Input::Disconnected { base, kind, .. } if self.is_leg(base) => {
                 return self.leg_failed(base, kind.unwrap_or(io::ErrorKind::UnexpectedEof), now);
             }

@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::proxy::Proxy;
 use super::socket::Socket;
 use super::traffic_class::TrafficClass;
 use super::transport::BindOptions;
+#[cfg(feature = "tls")]
+use super::transport::RootCertificates;
 use crate::agent::{Config, Credentials};
 use crate::check::Role;
 use crate::rng::Seed;
@@ -44,7 +47,15 @@ pub struct AgentConfig {
     pub watch_network: bool,
     /// The pacer; `None` takes the one that all agents of the process share.
     pub pacer: Option<Pacer>,
-    /// How long the name of a STUN server may take to resolve. Default 5 s.
+    /// Reach TURN servers over TCP and TLS through this proxy; UDP goes past
+    /// it, and so do candidates over TCP. A server's name that does not resolve
+    /// here is left to the proxy. Default `None`.
+    pub proxy: Option<Proxy>,
+    /// Whom to trust with certificates of TURN servers over TLS. Default: what
+    /// Mozilla trusts.
+    #[cfg(feature = "tls")]
+    pub roots: RootCertificates,
+    /// How long the name of a STUN or TURN server may take to resolve. Default 5 s.
     pub resolve_timeout: Duration,
     /// The bytes that a component keeps for a receiver that is slower than
     /// the network, each datagram counted with 32 more than it has; what
@@ -75,6 +86,9 @@ impl From<Config> for AgentConfig {
             sockets: Vec::new(),
             watch_network: true,
             pacer: None,
+            proxy: None,
+            #[cfg(feature = "tls")]
+            roots: RootCertificates::default(),
             resolve_timeout: Duration::from_secs(5),
             receive_queue: 1 << 20,
             seed: None,

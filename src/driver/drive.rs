@@ -25,6 +25,7 @@ use super::error::AgentError;
 use super::events::EventQueue;
 use super::interfaces::{self, Filter};
 use super::names::Names;
+use super::reach::Reach;
 use super::resolve;
 use super::router::{Control, MemberId};
 use super::socket::Socket;
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     sockets: Vec<SharedSocket>,
     servers: Vec<resolve::Server>,
     turn_servers: Vec<TurnServer>,
+    reach: Reach,
     resolve_timeout: Duration,
     receive_queue: usize,
     watch_network: bool,
@@ -96,6 +98,7 @@ impl Shared {
     /// Makes the agent and starts its timer.
     pub(super) fn start(config: AgentConfig) -> Result<Arc<Self>, AgentError> {
         let runtime = Runtime::try_current().map_err(|_| AgentError::NoRuntime)?;
+        let reach = Reach::new(&config);
         let seed = match config.seed {
             Some(seed) => seed,
             None => random_seed()?,
@@ -106,7 +109,7 @@ impl Shared {
             // They carry UDP.
             ice.transports = Transports { udp: ice.transports.udp, ..Transports::NONE };
         }
-        let servers = resolve::servers(&ice);
+        let servers = resolve::servers(&ice, config.proxy.is_some());
         let turn_servers = ice.turn_servers.clone();
         let pacer = config.pacer.unwrap_or_else(clock::pacer);
         let machine = Machine::new(ice, &seed, pacer, &servers);
@@ -121,6 +124,7 @@ impl Shared {
             sockets,
             servers,
             turn_servers,
+            reach,
             resolve_timeout: config.resolve_timeout,
             receive_queue: config.receive_queue,
             watch_network: config.watch_network,
@@ -227,9 +231,12 @@ impl Shared {
     /// A server's name was resolved, or not if there is no address.
     pub(super) fn resolved(&self, server: usize, addresses: &[SocketAddr]) {
         self.change(|machine| {
-            machine.servers.extend_from_slice(addresses);
+            // Not what stands for an address that a proxy will find.
+            let known = addresses.iter().filter(|address| !address.ip().is_unspecified());
+            let known: Vec<SocketAddr> = known.copied().collect();
+            machine.servers.extend_from_slice(&known);
             for base in machine.bases.values() {
-                base.socket.router().add_servers(base.member, addresses);
+                base.socket.router().add_servers(base.member, &known);
             }
             machine.core.handle_input(clock::now(), Input::Resolved { server, addresses });
         });

@@ -130,7 +130,7 @@ fn parse(uri: &str) -> Result<StunServer, UriRule> {
     Ok(StunServer { uri: uri.into(), host: host.into(), port, address, protocol })
 }
 
-fn host_and_port(rest: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), UriRule> {
+pub(super) fn host_and_port(rest: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), UriRule> {
     if let Some(rest) = rest.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or(UriRule::Host)?;
         let ip: Ipv6Addr = host.parse().map_err(|_| UriRule::Host)?;
@@ -154,7 +154,7 @@ fn host_and_port(rest: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), Uri
     Ok((host, port, host.parse().ok()))
 }
 
-fn parse_port(digits: &str) -> Option<u16> {
+pub(super) fn parse_port(digits: &str) -> Option<u16> {
     let is_number = digits.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| digits.parse().ok()).flatten().filter(|&port| port != 0)
 }

@@ -54,8 +54,10 @@ pub enum Cause {
     Unresolved,
     /// It was not reached: no answer, or the system refused to send.
     NotReached,
-    /// It does not take our user and password.
+    /// It, or the proxy before it, does not take our user and password.
     Credentials,
+    /// Its certificate is not accepted, or TLS with it failed otherwise.
+    Tls,
     /// It answered with an error, or with something that is of no use.
     Answered,
 }

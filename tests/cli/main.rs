@@ -7,6 +7,7 @@ mod help;
 mod log;
 mod probe;
 mod rendezvous;
+mod secure;
 mod serve;
 mod stdio;
 mod usage;

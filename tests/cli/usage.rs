@@ -50,14 +50,21 @@ fn a_rendezvous_has_a_secret_a_peer_and_no_more() {
 
 #[test]
 fn what_is_still_to_come() {
-    for options in [
-        &["--ca", "roots.pem"][..],
-        &["--proxy", "http://192.0.2.1:3128"],
-        &["--stun", "stuns:192.0.2.1"],
-    ] {
-        wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
-        wrong(&[&["demo"], options].concat(), "not supported yet");
-    }
+    let options = ["--stun", "stuns:192.0.2.1"];
+    wrong(&[&["stdio", "--controlling"], &options[..]].concat(), "not supported yet");
+    wrong(&[&["demo"], &options[..]].concat(), "not supported yet");
+}
+
+#[test]
+fn roots_that_are_none_and_proxies_that_are_none() {
+    let with = |options: &[&'static str]| [&["stdio", "--controlling"], options].concat();
+    wrong(&with(&["--ca", "/nonexistent/root.pem"]), "/nonexistent/root.pem");
+    wrong(&with(&["--ca", "Cargo.toml"]), "no certificate");
+    let output = ice_probe().args(with(&["--proxy", "ftp://u:secret@a:1"])).output();
+    let output = output.expect("ice-probe starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(stderr.contains("`socks5://`") && !stderr.contains("secret"), "{stderr}");
 }
 
 /// What concerns a TURN server stands behind it, and is whole.

@@ -7,6 +7,8 @@ mod meet;
 mod restart;
 mod stats;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

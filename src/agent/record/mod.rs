@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::agent::{BaseId, Core, Credentials, Input, RemoteParameters, Sockets, StreamId};
 use crate::candidate::{Candidate, LocalAddress};
 use crate::check::PairId;
+use crate::gather::Cause;
 use crate::net;
 use crate::tcp::Handshake;
 
@@ -141,6 +142,8 @@ pub enum RecordedInput {
         #[cfg_attr(feature = "serde", serde(with = "form::error_kind"))]
         error: io::ErrorKind,
     },
+    /// [`Input::ServerRefused`].
+    ServerRefused { base: BaseId, cause: Cause, text: Box<str> },
     /// [`Input::Accepted`].
     Accepted { base: BaseId, from: SocketAddr },
     /// [`Input::Inspected`].
@@ -213,6 +216,9 @@ impl Core {
             Input::ConnectFailed { base, to, kind } => {
                 let error = net::error_with_word(kind);
                 RecordedInput::ConnectFailed { base, to: net::canonical(to), error }
+            }
+            Input::ServerRefused { base, cause, text } => {
+                RecordedInput::ServerRefused { base, cause, text: text.into() }
             }
             Input::Accepted { base, from } => {
                 RecordedInput::Accepted { base, from: net::canonical(from) }

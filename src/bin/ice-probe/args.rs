@@ -12,6 +12,7 @@ use floe::driver::UriRule;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
+use crate::reach::ReachOptions;
 use crate::rendezvous::RendezvousOptions;
 use crate::serve;
 use crate::turn::TurnOptions;
@@ -130,6 +131,8 @@ pub(crate) struct Shared {
     stun: Vec<String>,
     #[command(flatten)]
     turn: TurnOptions,
+    #[command(flatten)]
+    pub(crate) reach: ReachOptions,
     /// Candidate transports, a comma list out of
     /// udp,tcp-active,tcp-passive,tcp-so, or tcp for all three
     /// [default: udp,tcp]
@@ -173,19 +176,6 @@ pub(crate) struct Shared {
     /// Write the event log, JSON Lines, to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-
-    #[command(flatten)]
-    later: Later,
-}
-
-/// Options whose capability is still to come: read, so that a script gets a
-/// sentence instead of "unexpected argument", and refused.
-#[derive(Debug, clap::Args)]
-struct Later {
-    #[arg(long, hide = true, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    #[arg(long, hide = true, value_name = "URI")]
-    proxy: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -209,13 +199,6 @@ enum CandidateType {
 pub(crate) enum Policy {
     Fast,
     Best,
-}
-
-impl Later {
-    fn first_given(&self) -> Option<&'static str> {
-        let given = [(self.ca.is_some(), "--ca"), (self.proxy.is_some(), "--proxy")];
-        given.into_iter().find_map(|(given, name)| given.then_some(name))
-    }
 }
 
 impl Shared {
@@ -302,6 +285,8 @@ impl Shared {
         json!({
             "stun": self.stun,
             "turn": self.turn.uris(),
+            "ca": self.reach.files(),
+            "proxy": self.reach.proxy(),
             "interface": self.interface,
             "bind": self.bind,
             "ports": self.ports.as_ref().map(|ports| [*ports.start(), *ports.end()]),
@@ -333,11 +318,8 @@ impl Shared {
         }
     }
 
-    /// Refuses what the program cannot do yet.
+    /// Refuses what can come to nothing.
     pub(crate) fn supported(&self) -> Result<(), Failure> {
-        if let Some(name) = self.later.first_given() {
-            return Err(Failure::new(Exit::Usage, format!("{name} is not supported yet")));
-        }
         if self.candidates.iter().all(|kind| *kind == CandidateType::Relay)
             && !self.candidates.is_empty()
             && self.turn.len() == 0
@@ -388,12 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_refused_with_a_sentence() {
-        for options in [&["--ca", "f"][..], &["--proxy", "socks5://192.0.2.1"]] {
-            let failure = shared(options).supported().unwrap_err();
-            assert_eq!(failure.exit, Exit::Usage);
-            assert!(failure.message.ends_with("is not supported yet"), "{}", failure.message);
-        }
+    fn relays_alone_need_a_server() {
         let failure = shared(&["--candidates", "relay"]).supported().unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(shared(&["--candidates", "host,srflx,relay"]).supported().is_ok());

@@ -7,6 +7,7 @@ mod exit;
 mod jsonl;
 mod outcome;
 mod print;
+mod reach;
 mod record;
 mod rendezvous;
 mod serve;

@@ -20,6 +20,7 @@ pub(crate) struct Outcome {
     unresolved: BTreeSet<Box<str>>,
     unreached: BTreeSet<Box<str>>,
     refused: BTreeSet<Box<str>>,
+    insecure: BTreeSet<Box<str>>,
     connected: bool,
     lost: bool,
     relayed: bool,
@@ -45,6 +46,7 @@ impl Outcome {
                 let failed = match cause {
                     Cause::Unresolved => &mut self.unresolved,
                     Cause::Credentials => &mut self.refused,
+                    Cause::Tls => &mut self.insecure,
                     _ => &mut self.unreached,
                 };
                 failed.insert(uri.clone());
@@ -81,6 +83,7 @@ impl Outcome {
         let causes = [
             (&self.unresolved, Exit::Unresolved),
             (&self.refused, Exit::Refused),
+            (&self.insecure, Exit::Tls),
             (&self.unreached, Exit::NoServer),
         ];
         let failed: BTreeSet<_> = causes.iter().flat_map(|(servers, _)| servers.iter()).collect();
@@ -162,6 +165,10 @@ mod tests {
             Exit::Unresolved,
             Exit::Interrupted,
         );
+        let insecure = failed("turns:d", Cause::Tls);
+        ends(1, &[host.clone(), insecure.clone()], Exit::Tls, Exit::Interrupted);
+        ends(2, &[host.clone(), insecure.clone(), silent.clone()], Exit::Tls, Exit::Interrupted);
+        ends(2, &[host.clone(), insecure, unknown], Exit::Unresolved, Exit::Interrupted);
         let wrong = failed("turn:c", Cause::Credentials);
         ends(1, &[host.clone(), wrong.clone()], Exit::Refused, Exit::Interrupted);
         ends(2, &[host.clone(), wrong, silent.clone()], Exit::Refused, Exit::Interrupted);

@@ -34,5 +34,6 @@ pub(crate) fn agent_config(
     config.bind = shared.bind.clone();
     config.interfaces = shared.interface.iter().map(|name| name.as_str().into()).collect();
     config.ports = shared.ports.clone();
+    shared.reach.apply(&mut config);
     config
 }

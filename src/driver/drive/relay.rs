@@ -2,24 +2,17 @@
 //! they relay.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Machine, Shared};
-use crate::agent::{BaseId, Input, TurnTransport};
+use crate::agent::{BaseId, Input};
 use crate::driver::clock;
 use crate::driver::link::LinkId;
+use crate::driver::reach::{Reached, Refusal};
 use crate::driver::relay::{OVERHEAD, RelayPath, Relayed};
-use crate::driver::transport::{BindOptions, Connecting, TcpStream, connect_tcp};
 use crate::net::{self, Family};
 use crate::tcp::Framing;
-
-/// How long an address may take before the next one is tried beside it (RFC
-/// 8305 §5).
-const STAGGER: Duration = Duration::from_millis(250);
 
 /// What servers relay for an agent.
 #[derive(Debug, Default)]
@@ -93,8 +86,7 @@ impl Machine {
 }
 
 impl Shared {
-    /// Opens a connection to a TURN server: to its addresses one beside the
-    /// other, each a little later than the one before.
+    /// Opens a connection to a TURN server.
     pub(super) fn connect_server(
         &self,
         machine: &mut Machine,
@@ -102,17 +94,13 @@ impl Shared {
         server: usize,
         to: Box<[SocketAddr]>,
     ) {
-        let Some(entry) = self.turn_servers.get(server) else { return };
-        let options = BindOptions { ports: None, ..self.options.clone() };
-        let (transport, serial) = (entry.transport, machine.tcp.next_serial());
+        let Some(server) = self.turn_servers.get(server).cloned() else { return };
+        let (reach, serial) = (self.reach.clone(), machine.tcp.next_serial());
         let Some(first) = to.first().copied() else { return };
         let ip = net::unspecified(Family::of(first.ip()));
         machine.tcp.insert_leg(base, SocketAddr::new(ip, 0));
         self.spawn(machine, async move |me| {
-            let result = match transport {
-                TurnTransport::Tls => Err(io::ErrorKind::Unsupported.into()),
-                _ => reach(&to, &options).await,
-            };
+            let result = reach.open(&server, &to).await;
             me.server_reached(base, first, serial, result);
         });
     }
@@ -122,66 +110,29 @@ impl Shared {
         base: BaseId,
         first: SocketAddr,
         serial: u64,
-        result: io::Result<TcpStream>,
+        result: Result<Reached, Refusal>,
     ) {
         self.change(|machine| {
             if !machine.tcp.has(base) {
                 return;
             }
-            match result {
-                Ok(stream) => {
-                    let (to, local) = (stream.remote(), stream.local());
+            let refusal = match result {
+                Ok(Reached { stream, to }) => {
+                    let (to, local) = (net::canonical(to), stream.local());
                     let id = LinkId { base, remote: to, serial };
                     self.insert_link(machine, id, stream, Framing::Turn, false);
-                    machine.core.handle_input(clock::now(), Input::Connected { base, to, local });
+                    let input = Input::Connected { base, to, local };
+                    return machine.core.handle_input(clock::now(), input);
                 }
-                Err(error) => {
-                    tracing::debug!(?base, %error, "no connection to the server");
-                    let input = Input::ConnectFailed { base, to: first, kind: error.kind() };
-                    machine.core.handle_input(clock::now(), input);
-                }
-            }
+                Err(refusal) => refusal,
+            };
+            tracing::debug!(?base, ?refusal, "no connection to the server");
+            machine.tcp.close(base);
+            let input = match &refusal {
+                Refusal::System(kind) => Input::ConnectFailed { base, to: first, kind: *kind },
+                Refusal::Told { cause, text } => Input::ServerRefused { base, cause: *cause, text },
+            };
+            machine.core.handle_input(clock::now(), input);
         });
-    }
-}
-
-/// The first connection to one of the addresses.
-async fn reach(addresses: &[SocketAddr], options: &BindOptions) -> io::Result<TcpStream> {
-    let mut rest = addresses.iter();
-    let mut attempts: Vec<Connecting> = Vec::new();
-    let mut failed: io::Error = io::ErrorKind::AddrNotAvailable.into();
-    loop {
-        let next = rest.next();
-        if let Some(to) = next {
-            let from = net::unspecified(Family::of(to.ip()));
-            match connect_tcp((from, 0, None), *to, options) {
-                Ok(attempt) => attempts.push(attempt),
-                Err(error) => {
-                    failed = error;
-                    continue;
-                }
-            }
-        } else if attempts.is_empty() {
-            return Err(failed);
-        }
-        let first = poll_fn(|cx| {
-            let done =
-                attempts.iter().enumerate().find_map(|(at, attempt)| match attempt.poll(cx) {
-                    std::task::Poll::Ready(result) => Some((at, result)),
-                    std::task::Poll::Pending => None,
-                });
-            done.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        });
-        let patience = if rest.as_slice().is_empty() { Duration::MAX } else { STAGGER };
-        match tokio::time::timeout(patience, first).await {
-            Ok((_, Some(Ok(stream)))) => return Ok(stream),
-            Ok((at, result)) => {
-                attempts.swap_remove(at);
-                if let Some(Err(error)) = result {
-                    failed = error;
-                }
-            }
-            Err(_) => {}
-        }
     }
 }

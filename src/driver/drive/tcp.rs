@@ -20,7 +20,9 @@ use crate::candidate::TcpType;
 use crate::driver::clock;
 use crate::driver::link::{self, Link, LinkId, Owner};
 use crate::driver::router::Control as _;
-use crate::driver::transport::{Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp};
+use crate::driver::transport::{
+    Connecting, Stream, TcpListener, TcpStream, connect_tcp, listen_tcp,
+};
 use crate::net;
 use crate::tcp::{Framing, Handshake};
 
@@ -168,7 +170,7 @@ impl Shared {
         &self,
         machine: &mut Machine,
         id: LinkId,
-        stream: TcpStream,
+        stream: impl Into<Stream>,
         framing: Framing,
         is_unproven: bool,
     ) {

@@ -1,5 +1,5 @@
-//! An established TCP connection of a base: datagrams in, datagrams out, as
-//! RFC 4571 frames, and one task that reads it and writes what had to wait.
+//! An established connection of a base, TCP or TLS on it: datagrams in,
+//! datagrams out, as RFC 4571 frames towards peers, and one task that reads it and writes what had to wait.
 //!
 //! What stands on a stream can not be dropped in its middle. A datagram is
 //! taken completely or not at all, what the system has no room for waits in a
@@ -25,7 +25,7 @@ use self::queue::SendQueue;
 use super::receive::Offered;
 use super::relay::Relayed;
 use super::router::Way;
-use super::transport::{Glued, TcpStream};
+use super::transport::{Glued, Stream};
 use crate::agent::BaseId;
 use crate::tcp::{Framing, MAX_FRAME, head};
 
@@ -67,7 +67,7 @@ pub(crate) trait Owner: Send + Sync {
 pub(crate) struct Link {
     id: LinkId,
     framing: Framing,
-    stream: TcpStream,
+    stream: Stream,
     queue: Mutex<SendQueue>,
     /// The queue was empty and is not any more.
     queued: Notify,
@@ -88,14 +88,14 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(
         id: LinkId,
-        stream: TcpStream,
+        stream: impl Into<Stream>,
         framing: Framing,
         unrouted: Arc<AtomicU64>,
     ) -> Self {
         Link {
             id,
             framing,
-            stream,
+            stream: stream.into(),
             queue: Mutex::default(),
             queued: Notify::new(),
             room: Notify::new(),

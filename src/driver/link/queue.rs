@@ -3,7 +3,7 @@ use std::io::{self, IoSlice};
 use std::task::{Poll, Waker};
 
 use super::DATA;
-use crate::driver::transport::TcpStream;
+use crate::driver::transport::Stream;
 use crate::tcp::MAX_FRAME;
 
 /// Memory that an empty queue keeps.
@@ -79,7 +79,7 @@ impl SendQueue {
     /// Returns whether something waits that did not before.
     pub(super) fn send(
         &mut self,
-        stream: &TcpStream,
+        stream: &Stream,
         head: &[u8],
         payload: &[u8],
         limit: usize,
@@ -98,7 +98,7 @@ impl SendQueue {
     }
 
     /// Writes what it can. Returns whether something still waits.
-    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    pub(super) fn write(&mut self, stream: &Stream) -> io::Result<bool> {
         let (first, second) = self.bytes.as_slices();
         if first.is_empty() {
             return Ok(false);

@@ -8,16 +8,30 @@ mod changes;
 mod multicast;
 #[cfg(target_os = "linux")]
 mod netlink;
+mod proxy;
 mod received;
+#[cfg(test)]
+pub(crate) mod scripted;
+mod stream;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
 
 pub(crate) use bind::{BindOptions, bind_udp, source_towards};
 pub(crate) use changes::{Changes, Stop, Waited, changes};
 #[cfg(feature = "mdns")]
 pub(crate) use multicast::MulticastSocket;
+pub(crate) use proxy::{Target, TunnelError, tunnel};
 pub(crate) use received::{Glued, with_buffers};
+pub(crate) use stream::Stream;
 pub(crate) use tcp::{
     Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp, opens_from_both_ends,
 };
+#[cfg(all(test, feature = "tls"))]
+pub(crate) use tls::fixture as tls_fixture;
+#[cfg(feature = "tls")]
+pub use tls::{RootCertificates, RootError};
+#[cfg(feature = "tls")]
+pub(crate) use tls::{TlsSettings, TlsStream};
 pub(crate) use udp::{Drained, UdpSocket};

@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
@@ -34,6 +35,12 @@ impl TcpStream {
     /// The peer's end, canonical.
     pub(crate) fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    /// An error once it is closed.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_open(&self) -> io::Result<()> {
+        self.with(|_| Ok(()))
     }
 
     fn with<R>(&self, body: impl FnOnce(&tokio::net::TcpStream) -> io::Result<R>) -> io::Result<R> {
@@ -77,6 +84,31 @@ impl TcpStream {
     /// Writes as much as there is room for.
     pub(crate) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.with(|io| io.try_write_vectored(parts))
+    }
+
+    /// Waits for something to read, and reads it; one task may. Nothing is the
+    /// end.
+    pub(crate) async fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            poll_fn(|cx| self.poll_readable(cx)).await?;
+            match self.try_read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Writes all of it, whenever there is room; one task may.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            poll_fn(|cx| self.poll_writable(cx)).await?;
+            match self.try_write(&[IoSlice::new(bytes)]) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Says that nothing more will be written.

@@ -1,0 +1,75 @@
+//! How TURN servers over TCP and TLS are reached: whom to trust, and through
+//! which proxy.
+
+use std::ffi::OsStr;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use floe::AgentConfig;
+use floe::driver::{Proxy, RootCertificates};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReachOptions {
+    /// Trust the certificates in this file (PEM or DER) with turns: servers, too;
+    /// repeatable
+    #[arg(long, value_name = "FILE", value_parser = authority)]
+    ca: Vec<Authority>,
+    /// Reach TURN servers over TCP and TLS through this proxy, as
+    /// http://[USER:PASS@]HOST:PORT or socks5://[USER:PASS@]HOST:PORT
+    #[arg(long, value_name = "URI", value_parser = ProxyParser)]
+    proxy: Option<Proxy>,
+}
+
+/// A file with certificates, which are sound.
+#[derive(Clone, Debug)]
+struct Authority {
+    file: String,
+    certificates: Vec<u8>,
+}
+
+fn authority(file: &str) -> Result<Authority, String> {
+    let certificates = std::fs::read(file).map_err(|error| error.to_string())?;
+    RootCertificates::none().add(&certificates).map_err(|error| error.to_string())?;
+    Ok(Authority { file: file.to_owned(), certificates })
+}
+
+/// Complains without a word of the value, in which there may be a password.
+#[derive(Clone)]
+struct ProxyParser;
+
+impl TypedValueParser for ProxyParser {
+    type Value = Proxy;
+
+    fn parse_ref(
+        &self,
+        _: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Proxy, clap::Error> {
+        value.to_string_lossy().parse().map_err(|error| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("--proxy: {error}\n"))
+        })
+    }
+}
+
+impl ReachOptions {
+    /// Takes them into the settings of an agent.
+    pub(crate) fn apply(&self, config: &mut AgentConfig) {
+        for Authority { file, certificates } in &self.ca {
+            if let Err(error) = config.roots.add(certificates) {
+                tracing::warn!(file, %error, "certificates are left out");
+            }
+        }
+        config.proxy = self.proxy.clone();
+    }
+
+    /// The files of certificates.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        self.ca.iter().map(|authority| authority.file.as_str()).collect()
+    }
+
+    /// The proxy, without user and password.
+    pub(crate) fn proxy(&self) -> Option<String> {
+        self.proxy.as_ref().map(Proxy::to_string)
+    }
+}
