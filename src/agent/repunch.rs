@@ -158,6 +158,9 @@ impl Core {
         if !self.may_punch(list, component) {
             return self.end_punch(list, punch, now);
         }
+        if punch.repunch.is_patient(now) {
+            return;
+        }
         if self.is_heard_on(list, punch) {
             punch.repunch.heard();
         }

@@ -126,6 +126,11 @@ impl Repunch {
         self.state
     }
 
+    /// Whether an answer may come yet, and nothing is to be done before.
+    pub fn is_patient(&self, now: Time) -> bool {
+        self.state == RepunchState::Watching && self.due.is_some_and(|due| due > now)
+    }
+
     /// When [`Repunch::advance`] is to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.due
