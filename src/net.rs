@@ -166,8 +166,9 @@ pub enum NotConnected {
     /// Our NAT gives each destination another port, so that the peer aims at
     /// one that is not ours.
     MappingDiffers,
-    /// Our NAT has given the port another mapping towards this peer than
-    /// towards the server that told us of it.
+    /// A NAT has given the port another mapping towards this peer than towards
+    /// the server that told us of it: nothing came through, but between fresh
+    /// ports it did at once.
     Poisoned,
     /// This system refuses to open a connection from both ends at once.
     NoSimultaneousOpen,

@@ -14,6 +14,9 @@ use crate::timer::Time;
 pub(super) enum Purpose {
     /// Candidates of this machine.
     Candidates,
+    /// One pair alone: a port that nobody but a STUN server has heard of, until
+    /// something comes through on it.
+    Fresh,
     /// Nothing but the way to a TURN server: a connection to it.
     Leg,
     /// What a server relays: it has no socket, and another base under it.

@@ -74,7 +74,9 @@ impl Transports {
 }
 
 /// How the two sides agree when their attempts at a simultaneous open begin.
-/// The first never waits for it, and both have to use the same.
+/// The first never waits for it, and both have to use the same. Over UDP there
+/// is a common start only where nothing has come through without one, and by
+/// [`Synchronisation::T0`] alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",

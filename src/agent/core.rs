@@ -241,6 +241,7 @@ impl Core {
         for stream in &mut self.streams {
             stream.current.gathering.close();
             stream.current.timing = Timing::None;
+            stream.current.punches.clear();
             stream.free_at = None;
         }
         self.gather_pace = GatherPace::default();
@@ -304,7 +305,8 @@ impl Core {
         let gather = self.next_gathering().map(|t| (t, Reason::Gather));
         let free = self.next_free().map(|t| (t, Reason::Free));
         let keepalive = self.next_keepalive().map(|t| (t, Reason::Keepalive));
-        let connect = self.tcp.poll_timeout().into_iter().chain(self.next_timing()).min();
+        let punch = self.next_timing().into_iter().chain(self.next_punch());
+        let connect = self.tcp.poll_timeout().into_iter().chain(punch).min();
         let connect = connect.map(|t| (t, Reason::Connect));
         let relay = self.next_relay().map(|t| (t, Reason::Relay));
         [self.checks.poll_timeout(), gather, relay, keepalive, free, connect]
@@ -347,6 +349,7 @@ impl Core {
         self.advance_held(now);
         self.advance_gathering(now);
         self.advance_relays(now);
+        self.advance_punches(now);
         self.checks.advance(now, &self.pacer, &mut self.rng);
         self.advance_keepalives(now);
         self.leave_dead_paths(now);

@@ -166,7 +166,7 @@ pub enum Event {
         /// The channel's number.
         number: u16,
     },
-    /// A message of the agreement on T0, to be carried to the peer at once and
+    /// A message of the agreement on T0, or of a fresh port for UDP, to be carried to the peer at once and
     /// given to its [`super::Core::handle_sync`]. A peer that does not know of
     /// it may be left without.
     Sync {

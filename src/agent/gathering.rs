@@ -262,6 +262,9 @@ impl Core {
         if phase == BasePhase::Abandoned {
             return self.close_base(id, now);
         }
+        if self.is_fresh(id) {
+            return self.fresh_bound(id, address, now);
+        }
         for list in &lists {
             self.take_seat(id, *list, now);
         }
@@ -287,28 +290,8 @@ impl Core {
     }
 
     fn take_host_seat(&mut self, id: BaseId, list: u16, now: Time) {
-        let Some(base) = self.base(id) else { return };
-        let (Some(address), Some(seat)) = (base.address(), base.seat(list)) else { return };
-        let (component, preference) = (base.component, seat.local_preference);
-        let tcp_type = base.tcp_type;
-        let of_kind = |kind| priority_of(kind, tcp_type, preference, component);
-        let scoped = self.in_scope_of(id, address);
-        let local = Local {
-            component,
-            base: id.0,
-            address,
-            kind: Kind::Host,
-            priority: of_kind(Kind::Host),
-            reflexive_priority: of_kind(Kind::PeerReflexive),
-            foundation: foundation(&mut self.foundations, Kind::Host, scoped, tcp_type, None),
-            path: Path {
-                reliable: tcp_type.is_some(),
-                dials: tcp_type.is_some_and(|tcp_type| tcp_type != TcpType::Passive),
-                class: PairingClass::of(tcp_type),
-                indirect: false,
-            },
-            related: None,
-        };
+        let Some(local) = self.host_of(id, list) else { return };
+        let (address, tcp_type) = (local.address, local.path.class.tcp_type());
         let local = self.checks.add_base(list, local);
         self.checks.decide_by(list, now + DECISION);
         let seats = self.base_mut(id).map(|base| &mut base.seats);
@@ -328,6 +311,32 @@ impl Core {
         }
     }
 
+    /// The host candidate that an open base is in a session.
+    pub(super) fn host_of(&mut self, id: BaseId, list: u16) -> Option<Local> {
+        let base = self.base(id)?;
+        let (address, seat) = (base.address()?, base.seat(list)?);
+        let (component, preference) = (base.component, seat.local_preference);
+        let tcp_type = base.tcp_type;
+        let of_kind = |kind| priority_of(kind, tcp_type, preference, component);
+        let scoped = self.in_scope_of(id, address);
+        Some(Local {
+            component,
+            base: id.0,
+            address,
+            kind: Kind::Host,
+            priority: of_kind(Kind::Host),
+            reflexive_priority: of_kind(Kind::PeerReflexive),
+            foundation: foundation(&mut self.foundations, Kind::Host, scoped, tcp_type, None),
+            path: Path {
+                reliable: tcp_type.is_some(),
+                dials: tcp_type.is_some_and(|tcp_type| tcp_type != TcpType::Passive),
+                class: PairingClass::of(tcp_type),
+                indirect: false,
+            },
+            related: None,
+        })
+    }
+
     pub(super) fn bind_failed(&mut self, id: BaseId, error: &io::Error, now: Time) {
         let Some(at) = self.bases.iter().position(|base| base.id == id) else { return };
         if self.bases[at].is_open() {
@@ -336,8 +345,9 @@ impl Core {
         let base = self.bases.remove(at);
         let text = Box::from(error.to_string());
         self.log.add(now, || Happened::SocketRefused { base: id, error: error.to_string().into() });
-        if base.phase == BasePhase::Abandoned {
-            return;
+        // Without a fresh port all goes on as it was.
+        if base.phase == BasePhase::Abandoned || base.purpose == Purpose::Fresh {
+            return self.fresh_refused(id);
         }
         self.events.push_back(Event::AddressRefused { ip: base.ip, text });
         tracing::warn!(base = id.0, %error, "an address could not be bound");

@@ -32,6 +32,11 @@ impl Core {
         self.kept.push(Kept { base, server, next, reserved: false, id: None });
     }
 
+    /// A server that told of a binding of the base.
+    pub(super) fn server_of(&self, base: BaseId) -> Option<SocketAddr> {
+        self.kept.iter().find(|kept| kept.base == base).map(|kept| kept.server)
+    }
+
     pub(super) fn next_keepalive(&self) -> Option<Time> {
         self.kept.iter().map(|kept| kept.next).min()
     }

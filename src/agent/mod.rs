@@ -172,6 +172,7 @@ mod relayed;
 mod remote;
 pub mod replay;
 mod report;
+mod repunch;
 mod restart;
 mod rewrite;
 mod state;

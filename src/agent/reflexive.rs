@@ -62,14 +62,14 @@ impl Core {
         }
         let mut gatherers =
             self.streams.iter().filter_map(|s| s.current.gathering.gatherer.as_ref());
-        if !gatherers.any(|gatherer| gatherer.wants_slot()) {
+        if !gatherers.any(|gatherer| gatherer.wants_slot()) && !self.punches_want_slot() {
             (self.gather_pace.slot, self.gather_pace.reserved) = (None, false);
         }
     }
 
     /// One new transaction a Ta (RFC 8445 §5.1.1.2), each in a slot of the
     /// pacer (§14.2).
-    fn start_gathering_transaction(&mut self, gatherer: &mut Gatherer, now: Time) {
+    pub(super) fn start_gathering_transaction(&mut self, gatherer: &mut Gatherer, now: Time) {
         for _ in 0..2 {
             if !gatherer.wants_slot() {
                 return;
@@ -214,6 +214,9 @@ impl Core {
                 Handled::Late => return Err(DropReason::LateServerResponse),
                 Handled::Foreign => {}
             }
+        }
+        if self.read_punch_response(message, base, from, now) {
+            return Ok(());
         }
         match self.keeps(base, from, message.transaction_id()) {
             true => Ok(()),

@@ -92,6 +92,7 @@ impl Core {
                 continue;
             }
             self.send_start(&start);
+            self.watch_path(&start, now);
             let crate::check::Start { pair, kind, again, use_candidate, .. } = start;
             self.log.add(now, || Happened::CheckSent { pair, kind, again, use_candidate });
         }

@@ -55,6 +55,7 @@ impl Core {
         now: Time,
     ) -> Result<Credentials, CommandError> {
         self.settle(id, now);
+        self.end_punches(id, now);
         let components = self.stream_mut(id)?.components;
         let list = self.checks.add_stream(components);
         let mut session = self.new_session(list);

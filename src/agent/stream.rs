@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::agent::gathering::Gathering;
+use crate::agent::repunch::Punch;
 use crate::agent::{BaseId, CommandError, Config, Credentials, StreamId};
 use crate::check::LocalId;
 use crate::punch::Timing;
@@ -61,6 +62,8 @@ pub(super) struct Session {
     pub(super) gathering: Gathering,
     /// When attempts at a simultaneous open begin.
     pub(super) timing: Timing,
+    /// Components whose signalled ports may be poisoned.
+    pub(super) punches: Vec<Punch>,
 }
 
 /// What is known of the peer.
@@ -138,6 +141,7 @@ impl Session {
             remote_done: false,
             gathering: Gathering::new(config),
             timing: Timing::None,
+            punches: Vec::new(),
         }
     }
 

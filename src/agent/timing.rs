@@ -7,7 +7,7 @@ use crate::agent::gathering::session_mut;
 use crate::agent::{BaseId, CommandError, Core, DropReason, Event, StreamId, Synchronisation};
 use crate::candidate::TcpType;
 use crate::check::Role;
-use crate::punch::{Rank, SyncMessage, Timing};
+use crate::punch::{Rank, SyncBody, SyncMessage, Timing};
 use crate::tcp::Key;
 use crate::timer::Time;
 
@@ -15,7 +15,19 @@ impl Core {
     /// The current session of a stream knows its peer: the agreement begins,
     /// where there is something to agree on.
     pub(super) fn begin_timing(&mut self, list: u16, now: Time) {
-        if !self.config.transports.tcp_so || self.config.lite || self.is_relay_only() {
+        if let Some(session) = session_mut(&mut self.streams, list) {
+            session.timing = Timing::None;
+        }
+        if self.config.transports.tcp_so {
+            self.wake_timing(list, now);
+        }
+    }
+
+    /// The same where there is something to agree on after all.
+    pub(super) fn wake_timing(&mut self, list: u16, now: Time) {
+        let session = session_mut(&mut self.streams, list).filter(|s| s.remote.is_some());
+        let is_none = session.is_some_and(|session| matches!(session.timing, Timing::None));
+        if self.config.lite || self.is_relay_only() || !is_none {
             return;
         }
         let controls = self.checks.role() == Role::Controlling;
@@ -38,12 +50,19 @@ impl Core {
         now: Time,
     ) -> Result<(), CommandError> {
         self.must_be_open()?;
-        let timing = &mut self.stream_mut(stream)?.current.timing;
+        let list = self.stream_mut(stream)?.current.list;
         let Ok(message) = message.parse::<SyncMessage>() else {
             self.drop_now(DropReason::Malformed, None, now);
             return Err(CommandError::Ignored("it is no message of the agreement on T0"));
         };
-        timing.handle_message(now, &message);
+        // The peer may see before us that there is something to agree on.
+        if self.config.transports.udp {
+            self.wake_timing(list, now);
+        }
+        self.stream_mut(stream)?.current.timing.handle_message(now, &message);
+        if let SyncBody::Fresh(offer) = message.body {
+            self.offered(list, offer, now);
+        }
         self.tcp.sign(now);
         self.advance(now);
         Ok(())

@@ -37,7 +37,7 @@ impl Checks {
         (images < MAX_LOCALS_FOUND).then(|| self.push_local(stream, local, false))
     }
 
-    fn push_local(&mut self, stream: u16, local: Local, pairable: bool) -> LocalId {
+    pub(super) fn push_local(&mut self, stream: u16, local: Local, pairable: bool) -> LocalId {
         let foundation = self.groups.local(local.foundation);
         let list = &mut self.lists[usize::from(stream)];
         let id = LocalId(u16::try_from(list.locals.len()).unwrap_or(u16::MAX));

@@ -19,6 +19,7 @@ mod nominate;
 mod notice;
 mod pair;
 mod path;
+mod punch;
 mod renominate;
 mod respond;
 mod retire;

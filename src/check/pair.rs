@@ -200,6 +200,11 @@ impl Pair {
         matches!(self.state, PairState::Frozen | PairState::Waiting)
     }
 
+    /// A check was sent and its outcome is open.
+    pub fn is_in_progress(&self) -> bool {
+        self.state == PairState::InProgress
+    }
+
     /// A check of it may still succeed.
     pub(super) fn is_pending(&self) -> bool {
         self.is_unstarted() || self.state == PairState::InProgress

@@ -73,6 +73,10 @@ impl Checks {
                 (self.slot, self.reserved) = (None, false);
                 return;
             }
+            if let Some(at) = self.gives_way(now) {
+                (self.slot, self.reserved) = (Some(at), false);
+                return;
+            }
             if self.next_start > now {
                 // Ta comes first: a slot reserved for later would hold up
                 // the other agents of the process until then.

@@ -61,6 +61,8 @@ pub struct Checks {
     /// Ta: no new check before this, and no retransmission before that.
     pub(super) next_start: Time,
     pub(super) next_again: Time,
+    /// When a check is to leave that cannot wait.
+    pub(super) kept_free: Option<Time>,
     /// Frozen pairs may be waiting for a change of their group.
     pub(super) thaw: bool,
     /// When the patience timer ends (RFC 8863).
@@ -101,6 +103,7 @@ impl Checks {
             reserved: false,
             next_start: Time::ZERO,
             next_again: Time::ZERO,
+            kept_free: None,
             thaw: false,
             patience: None,
             starts: VecDeque::new(),

@@ -5,6 +5,7 @@ mod consent;
 mod fixture;
 mod form;
 mod nominate;
+mod punch;
 mod reasons;
 mod renominate;
 mod schedule;

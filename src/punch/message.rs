@@ -1,6 +1,7 @@
 //! What two agents tell each other about time, and its text form.
 
 use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use crate::punch::schedule::{MAX_EVERY, MAX_ROUND, MIN_EVERY};
 /// sender's clock began. A JSON number holds it exactly, and sums of such
 /// times do not overflow.
 pub(super) const MAX_MICROS: u64 = 1 << 40;
+/// So many attempts from fresh ports a component.
+pub(super) const MAX_ATTEMPTS: u8 = 3;
 /// No message is longer than this, in bytes.
 const MAX_LEN: usize = 128;
 
@@ -62,6 +65,24 @@ pub enum SyncBody {
     Connect,
     /// DCUtR's SYNC.
     Sync,
+    /// Of a component nothing came through on the ports that were signalled:
+    /// both sides are to check between fresh ones at the start of a round.
+    Fresh(Offer),
+}
+
+/// The fresh port of a [`SyncBody::Fresh`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Offer {
+    /// The component, from 1 on.
+    pub component: u16,
+    /// Which attempt it is for, 1 to 3: both sides have to be at the same.
+    pub attempt: u8,
+    /// The first round that the sender can begin in. The later one of both
+    /// sides' counts.
+    pub round: u32,
+    /// Where the sender is seen when it sends from its fresh port. Nothing
+    /// may be sent there sooner.
+    pub address: SocketAddr,
 }
 
 /// A message about time, opaque to whatever carries it.
@@ -69,7 +90,9 @@ pub enum SyncBody {
 /// Its text form ([`fmt::Display`], [`FromStr`]) is one line of ASCII, fields
 /// with one space between them: kind, id, `c` for a controlling or `d` for a
 /// controlled sender, its tie-breaker as 16 hexadecimal digits, then the
-/// numbers in the order of [`SyncBody`]: `ask 1 c 00000000000000ff 20000`.
+/// numbers in the order of [`SyncBody`]: `ask 1 c 00000000000000ff 20000`. An
+/// address is an IP address and a port: `fresh 9 d 00000000000000ff 1 1 4
+/// 203.0.113.9 40000` (one line).
 /// With the feature `serde` it is that string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -114,6 +137,7 @@ impl SyncBody {
             SyncBody::Agree { .. } => "agree",
             SyncBody::Connect => "connect",
             SyncBody::Sync => "sync",
+            SyncBody::Fresh(_) => "fresh",
         }
     }
 
@@ -130,6 +154,12 @@ impl SyncBody {
             }
             SyncBody::Agree { t0 } => t0 <= MAX_MICROS,
             SyncBody::Connect | SyncBody::Sync => true,
+            SyncBody::Fresh(Offer { component, attempt, round, address }) => {
+                component > 0
+                    && (1..=MAX_ATTEMPTS).contains(&attempt)
+                    && round <= MAX_ROUND
+                    && address.port() > 0
+            }
         }
     }
 }
@@ -145,6 +175,10 @@ impl fmt::Display for SyncMessage {
             SyncBody::Start { t0, every, round } => write!(f, " {t0} {every} {round}"),
             SyncBody::Agree { t0 } => write!(f, " {t0}"),
             SyncBody::Connect | SyncBody::Sync => Ok(()),
+            SyncBody::Fresh(Offer { component, attempt, round, address }) => {
+                let (ip, port) = (address.ip(), address.port());
+                write!(f, " {component} {attempt} {round} {ip} {port}")
+            }
         }
     }
 }
@@ -174,6 +208,17 @@ fn rank(side: &str, tie_breaker: &str) -> Result<Rank, MessageError> {
     Ok(Rank { controls, tie_breaker: tie_breaker.map_err(|_| MessageError::Malformed)? })
 }
 
+/// An IP address as [`fmt::Display`] writes it.
+fn ip(text: &str) -> Result<IpAddr, MessageError> {
+    let ip = text.parse::<IpAddr>().map_err(|_| MessageError::Malformed)?;
+    if ip.to_string() == text { Ok(ip) } else { Err(MessageError::Malformed) }
+}
+
+/// A number that fits.
+fn narrow<T: TryFrom<u64>>(number: u64) -> Result<T, MessageError> {
+    T::try_from(number).map_err(|_| MessageError::Range)
+}
+
 impl FromStr for SyncMessage {
     type Err = MessageError;
 
@@ -187,24 +232,32 @@ impl FromStr for SyncMessage {
         let kind = next()?;
         let id = number(next()?)?;
         let from = rank(next()?, next()?)?;
-        let mut time = || next().and_then(number);
         let body = match kind {
-            "ask" => SyncBody::Ask { t1: time()? },
-            "answer" => SyncBody::Answer { t1: time()?, t2: time()?, t3: time()? },
+            "ask" => SyncBody::Ask { t1: number(next()?)? },
+            "answer" => {
+                let [t1, t2, t3] = [number(next()?)?, number(next()?)?, number(next()?)?];
+                SyncBody::Answer { t1, t2, t3 }
+            }
             "start" => SyncBody::Start {
-                t0: time()?,
-                every: time()?,
-                round: u32::try_from(time()?).map_err(|_| MessageError::Range)?,
+                t0: number(next()?)?,
+                every: number(next()?)?,
+                round: narrow(number(next()?)?)?,
             },
-            "agree" => SyncBody::Agree { t0: time()? },
+            "agree" => SyncBody::Agree { t0: number(next()?)? },
             "connect" => SyncBody::Connect,
             "sync" => SyncBody::Sync,
+            "fresh" => SyncBody::Fresh(Offer {
+                component: narrow(number(next()?)?)?,
+                attempt: narrow(number(next()?)?)?,
+                round: narrow(number(next()?)?)?,
+                address: SocketAddr::new(ip(next()?)?, narrow(number(next()?)?)?),
+            }),
             _ => return Err(MessageError::Kind),
         };
         if fields.next().is_some() {
             return Err(MessageError::Malformed);
         }
-        let id = u32::try_from(id).map_err(|_| MessageError::Range)?;
+        let id = narrow(id)?;
         if !body.is_in_range() {
             return Err(MessageError::Range);
         }

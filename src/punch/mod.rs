@@ -8,6 +8,8 @@
 //! - [`Timing`] is how two agents agree on the times of their attempts:
 //!   [`Sync`] is ours, [`Dcutr`] is libp2p's, for comparison. Messages travel
 //!   over whatever carries the candidates, as opaque [`SyncMessage`]s.
+//! - [`Repunch`] uses such a time over UDP, where the ports that were signalled
+//!   lead nowhere: both sides check at once between ports that are fresh.
 //! - [`Rendezvous`] is for two agents that have nothing but a [`Secret`] and
 //!   each other's address: it tells ports and credentials by the wall clock.
 //!
@@ -40,12 +42,14 @@ mod stretch;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 pub use dcutr::{Dcutr, DcutrState};
-pub use message::{MessageError, Rank, SyncBody, SyncMessage};
+pub use message::{MessageError, Offer, Rank, SyncBody, SyncMessage};
 pub use rendezvous::{BUCKET, Encounter, Meeting, PORTS, Rendezvous, encounter};
 pub use sample::Sample;
 pub use schedule::Start;
 pub use secret::{Secret, SecretError};
 pub use strategy::Timing;
 pub use sync::{Sync, SyncState};
+pub use udp::{Repunch, RepunchState, Step};

@@ -47,6 +47,14 @@ impl Schedule {
         let round = self.first.round.checked_add(past)?;
         (at - self.first.at < SPAN).then_some(Start { round, at })
     }
+
+    /// When a round starts; `None` of those that are not agreed. One of an
+    /// agreement before this one starts with the first of this.
+    pub(super) fn start_of(&self, round: u32) -> Option<Time> {
+        let nth = round.saturating_sub(self.first.round);
+        let at = self.first.at + self.every.max(MIN_EVERY).checked_mul(nth)?;
+        (at - self.first.at < SPAN).then_some(at)
+    }
 }
 
 /// How long from one round to the next on a path with this round-trip time.

@@ -1,6 +1,8 @@
 //! The seam: how two agents time their attempts.
 
-use crate::punch::{Dcutr, Rank, Start, Sync, SyncMessage};
+use std::time::Duration;
+
+use crate::punch::{Dcutr, Offer, Rank, Start, Sync, SyncMessage};
 use crate::timer::Time;
 
 /// How an agent agrees with its peer on the times of attempts. Both must use
@@ -84,6 +86,13 @@ impl Timing {
         }
     }
 
+    /// Both had a start, and nothing came of it.
+    pub fn missed(&mut self, now: Time) {
+        if let Timing::Sync(sync) = self {
+            sync.missed(now);
+        }
+    }
+
     /// The agent's ICE role changed.
     pub fn set_role(&mut self, controls: bool, now: Time) {
         if let Timing::Sync(sync) = self {
@@ -98,6 +107,30 @@ impl Timing {
             Timing::None => None,
             Timing::Sync(sync) => sync.next_start(now),
             Timing::Dcutr(dcutr) => dcutr.next_start(now),
+        }
+    }
+
+    /// When this round starts, if it is one of those that are agreed.
+    pub fn start_of(&self, round: u32) -> Option<Time> {
+        match self {
+            Timing::Sync(sync) => sync.start_of(round),
+            Timing::None | Timing::Dcutr(_) => None,
+        }
+    }
+
+    /// The time between two rounds, where any are agreed: 2.5 round trips of
+    /// what carries the messages, at least 250 ms and at most 2 s.
+    pub fn distance(&self) -> Option<Duration> {
+        match self {
+            Timing::Sync(sync) => sync.distance(),
+            Timing::None | Timing::Dcutr(_) => None,
+        }
+    }
+
+    /// Tells the peer of a fresh port ([`crate::punch::Repunch`]).
+    pub fn offer(&mut self, offer: Offer) {
+        if let Timing::Sync(sync) = self {
+            sync.offer(offer);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::punch::message::MAX_MICROS;
 use crate::punch::schedule::{MAX_AHEAD, MAX_ROUND, Schedule, distance, is_ahead};
-use crate::punch::{Rank, Sample, Start, SyncBody, SyncMessage};
+use crate::punch::{Offer, Rank, Sample, Start, SyncBody, SyncMessage};
 use crate::timer::Time;
 
 /// How often an exchange asks for the time; each answer is a sample.
@@ -54,7 +54,8 @@ pub enum SyncState {
 struct Asked {
     id: u32,
     at: Time,
-    answered: bool,
+    /// When the peer read it, in microseconds of its clock.
+    read: Option<u64>,
 }
 
 /// A T0 that was proposed.
@@ -184,6 +185,22 @@ impl Sync {
         self.schedule.filter(|_| self.state == SyncState::Agreed)?.next(now)
     }
 
+    /// When this round starts, if it is one of those that are agreed.
+    pub(super) fn start_of(&self, round: u32) -> Option<Time> {
+        self.schedule.filter(|_| self.state == SyncState::Agreed)?.start_of(round)
+    }
+
+    /// The time between two rounds, where any are agreed.
+    pub(super) fn distance(&self) -> Option<Duration> {
+        self.schedule.filter(|_| self.state == SyncState::Agreed).map(|schedule| schedule.every)
+    }
+
+    /// Tells the peer of a fresh port.
+    pub(super) fn offer(&mut self, offer: Offer) {
+        let id = self.take_id();
+        self.send(id, SyncBody::Fresh(offer));
+    }
+
     /// Whether this agent's SYN is the first in the round, to leave at its
     /// start. Exactly one of two agents goes first in each round.
     pub fn goes_first(&self, round: u32) -> bool {
@@ -235,7 +252,7 @@ impl Sync {
                 self.proposed(id, t0, Duration::from_micros(every), round, now);
             }
             SyncBody::Agree { t0 } => self.agreed_to(id, t0, now),
-            SyncBody::Connect | SyncBody::Sync => {}
+            SyncBody::Connect | SyncBody::Sync | SyncBody::Fresh(_) => {}
         }
     }
 
@@ -301,7 +318,7 @@ impl Sync {
         self.next_ask = more.then(|| now + ASK_SPACING);
         let Some(t1) = self.micros(now) else { return };
         let id = self.take_id();
-        self.asked.push(Asked { id, at: now, answered: false });
+        self.asked.push(Asked { id, at: now, read: None });
         self.send(id, SyncBody::Ask { t1 });
     }
 
@@ -313,8 +330,32 @@ impl Sync {
         }
     }
 
+    /// Whether the questions have waited for the peer: they left at a distance,
+    /// and were read together. Then it had not begun, and its answers say how
+    /// long they waited, not how long they were under way.
+    fn has_waited(&self) -> bool {
+        let read = self.asked.iter().filter_map(|asked| Some((asked.at, asked.read?)));
+        let first = read.clone().min();
+        let Some(((left, read), (left_last, read_last))) = first.zip(read.max()) else {
+            return false;
+        };
+        let apart = Duration::from_micros(read_last.saturating_sub(read));
+        apart * 2 < left_last - left
+    }
+
+    /// A common start came to nothing: the clocks are compared anew, where there
+    /// were not enough exchanges. Meanwhile nothing is agreed.
+    pub fn missed(&mut self, now: Time) {
+        if self.state == SyncState::Agreed && self.leads() {
+            self.ask_again(now);
+        }
+    }
+
     /// Proposes a T0 by the best sample; gives up after three.
     fn propose(&mut self, now: Time) {
+        if self.has_waited() && self.exchanges < EXCHANGES {
+            return self.begin(now);
+        }
         let proposal = self.best.and_then(|sample| self.proposal(sample, now));
         match proposal.filter(|_| self.proposals.len() < PROPOSALS) {
             Some(proposal) => {
@@ -358,13 +399,13 @@ impl Sync {
 
     fn answered(&mut self, id: u32, [t1, t2, t3]: [u64; 3], now: Time) {
         let leading = [SyncState::Asking, SyncState::Proposed, SyncState::Silent];
-        let open = self.asked.iter().position(|asked| asked.id == id && !asked.answered);
+        let open = self.asked.iter().position(|asked| asked.id == id && asked.read.is_none());
         let Some(open) = open.filter(|_| leading.contains(&self.state)) else { return };
         let sent = self.asked[open].at;
         if self.micros(sent) != Some(t1) {
             return;
         }
-        self.asked[open].answered = true;
+        self.asked[open].read = Some(t2);
         let peer = |micros: u64| i64::try_from(micros.saturating_mul(1_000)).ok();
         let times = || Some([self.nanos(sent)?, peer(t2)?, peer(t3)?, self.nanos(now)?]);
         let Some(sample) = times().and_then(Sample::new) else { return };
@@ -373,7 +414,7 @@ impl Sync {
         }
         self.slowest = self.slowest.max(sample.rtt);
         self.best = Some(sample.better(self.best));
-        let all = self.asked.len() == ASKS && self.asked.iter().all(|asked| asked.answered);
+        let all = self.asked.len() == ASKS && self.asked.iter().all(|asked| asked.read.is_some());
         if self.state == SyncState::Silent || (self.state == SyncState::Asking && all) {
             self.propose(now);
         }

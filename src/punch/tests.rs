@@ -5,3 +5,4 @@ mod messages;
 mod rendezvous;
 mod skew;
 mod states;
+mod udp;

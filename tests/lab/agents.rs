@@ -65,6 +65,12 @@ impl Agents {
         Agents { name: "floe TCP-SO", implementation: Implementation::Floe, options }
     }
 
+    /// UDP alone.
+    pub(crate) fn udp() -> Self {
+        let options = Options::default();
+        Agents { name: "floe UDP", implementation: Implementation::Floe, options }
+    }
+
     pub(crate) fn start(&self, lab: &Lab) -> Session {
         let agent = |side: usize| {
             let stun = Some(lab.stun()[0].to_string());

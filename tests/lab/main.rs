@@ -13,6 +13,7 @@ mod contestant;
 mod harness;
 mod nat;
 mod packet_log;
+mod poisoned;
 mod possible;
 #[cfg(feature = "quinn")]
 mod quic;

@@ -12,8 +12,8 @@ pub(crate) enum Transport {
 
 /// Whether the hosts of `cell` can be connected, given time, a retry on
 /// refusal and a listener on each port. It is enough that one of them is
-/// reached: it answers where the packet came from. Of poisoned mappings it
-/// knows nothing.
+/// reached: it answers where the packet came from. A poisoned mapping hinders
+/// nobody for good: there are other ports.
 pub(crate) fn possible(cell: &Cell, transport: Transport) -> bool {
     let paths = [0, 1].map(|side| path(cell, side));
     if !paths.iter().flatten().all(|nat| goes_out(nat, transport)) {

@@ -133,6 +133,17 @@ pub(crate) fn skew_curve_of_firewalls() -> Vec<Cell> {
     pairs.map(|pair| Cell { rtt, family: Family::V6, ..Cell::new(pair) }).collect()
 }
 
+/// NATs of which one or both have no input filter, at three distances.
+pub(crate) fn poisoned_skew_curve() -> Vec<Cell> {
+    let pairs = [Nat::POISONED, Nat::PORT_RESTRICTED].map(|second| [Nat::POISONED, second]);
+    pairs
+        .into_iter()
+        .flat_map(|nats| {
+            [20, 50, 200].map(|rtt| Cell { rtt: Duration::from_millis(rtt), ..Cell::new(nats) })
+        })
+        .collect()
+}
+
 /// M3: every mapping with every filter, silent or not, in pairs, and then what
 /// stands beside the matrix.
 pub(crate) fn nat_matrix() -> Vec<Cell> {

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use crate::agents::Agents;
 use crate::contestant::{Contestant, Dcutr, LISTENING, ONE_SHOT, PlainUdp, RETRYING};
-use crate::harness::peers::{Implementation, Options};
 use crate::ready;
 use crate::table::{
-    SKEWS, Table, beside_the_matrix, nat_matrix, skew_curve, skew_curve_of_firewalls,
+    SKEWS, Table, beside_the_matrix, nat_matrix, poisoned_skew_curve, skew_curve,
+    skew_curve_of_firewalls,
 };
 
 #[test]
@@ -44,8 +44,7 @@ fn nat_matrix_of_plain_sockets() {
 #[ignore = "measures for minutes, by hand"]
 fn agents_beside_plain_sockets() {
     if ready("tables::agents_beside_plain_sockets") {
-        let implementation = Implementation::Floe;
-        let floe = Agents { name: "floe UDP", implementation, options: Options::default() };
+        let floe = Agents::udp();
         let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &PlainUdp, &floe];
         let skews = vec![Duration::ZERO];
         print(Table { cells: beside_the_matrix(), skews, contestants, trials: 3, workers: 4 });
@@ -65,14 +64,25 @@ fn skew_curve_of_agents() {
     }
 }
 
+/// M1 over UDP, where a mapping is poisoned by what arrives early.
+#[test]
+#[ignore = "measures for minutes, by hand"]
+fn poisoned_skew_curve_of_agents() {
+    if ready("tables::poisoned_skew_curve_of_agents") {
+        let floe = Agents::udp();
+        let contestants: Vec<&dyn Contestant> = vec![&PlainUdp, &floe];
+        let skews = SKEWS.map(Duration::from_millis).into();
+        print(Table { cells: poisoned_skew_curve(), skews, contestants, trials: 10, workers: 6 });
+    }
+}
+
 /// M3 with agents: every mapping, filter and answer to a SYN.
 #[test]
 #[ignore = "measures for minutes, by hand"]
 fn nat_matrix_of_agents() {
     if ready("tables::nat_matrix_of_agents") {
         let tcp = Agents::simultaneous_open();
-        let implementation = Implementation::Floe;
-        let udp = Agents { name: "floe UDP", implementation, options: Options::default() };
+        let udp = Agents::udp();
         let contestants: Vec<&dyn Contestant> = vec![&RETRYING, &tcp, &PlainUdp, &udp];
         let skews = [0, 100].map(Duration::from_millis).into();
         print(Table { cells: nat_matrix(), skews, contestants, trials: 2, workers: 8 });

@@ -279,17 +279,26 @@ impl Plan {
 
     /// The network between a host and its NAT.
     fn private(self, host: &mut Draft, nat: &mut Draft, lan: &str, number: u8) {
-        let (network, length) = match self.family {
-            Family::V4 => (format!("10.{number}.0."), 24),
-            Family::V6 => (format!("2001:db8:{number}::"), 64),
+        let network = match self.family {
+            Family::V4 => format!("10.{number}.0."),
+            Family::V6 => format!("2001:db8:{number}::"),
         };
         host.lines.extend([
             Namespace::pair("eth0", &nat.namespace, lan),
             up("eth0"),
-            format!("address add {network}2/{length} dev eth0"),
+            self.address(&format!("{network}2"), "eth0"),
             format!("route add default via {network}1"),
         ]);
-        nat.lines.extend([up(lan), format!("address add {network}1/{length} dev {lan}")]);
+        nat.lines.extend([up(lan), self.address(&format!("{network}1"), lan)]);
+    }
+
+    /// An address, of use at once: of IPv6 even before anybody has looked for a
+    /// duplicate.
+    fn address(self, ip: &str, interface: &str) -> String {
+        match self.family {
+            Family::V4 => format!("address add {ip}/24 dev {interface}"),
+            Family::V6 => format!("address add {ip}/64 dev {interface} nodad"),
+        }
     }
 
     /// The network between two NATs; gives the inner one's address in it.
@@ -310,14 +319,13 @@ impl Plan {
     /// that address resolution adds no round trip to what is measured.
     fn on_the_wire(self, end: &mut Draft, interface: &str, wire: &mut Draft, port: &str, last: u8) {
         let hardware = |last: u8| format!("02:00:00:00:00:{last:02x}");
-        let length = if self.family == Family::V4 { 24 } else { 64 };
         wire.lines.push(up(port));
         let lines = &mut end.lines;
         lines.extend([
             Namespace::pair(interface, &wire.namespace, port),
             format!("link set {interface} address {}", hardware(last)),
             up(interface),
-            format!("address add {}/{length} dev {interface}", self.public(last)),
+            self.address(&self.public(last).to_string(), interface),
         ]);
         for other in [1, 2, SERVER].into_iter().filter(|&other| other != last) {
             lines.push(format!(

@@ -179,7 +179,7 @@ impl Draw {
             _ => (self.dice.pick(&Dependence::ALL), self.dice.pick(&Dependence::ALL)),
         };
         let timeout = Duration::from_secs(self.dice.range(30..=180));
-        Rules { mapping, filtering, timeout, hairpin: self.dice.chance(0.5) }
+        Rules { mapping, filtering, timeout, hairpin: self.dice.chance(0.5), poisonable: false }
     }
 
     /// The interface that leads somewhere, and perhaps others.

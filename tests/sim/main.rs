@@ -12,6 +12,7 @@ mod machine;
 mod model;
 mod monitor;
 mod nat;
+mod poison;
 mod replay;
 mod seeds;
 mod stun_server;

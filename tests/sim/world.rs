@@ -83,6 +83,8 @@ enum Signal {
     Parameters(StreamId, RemoteParameters),
     /// With the fragment of the session that it belongs to.
     Candidate(StreamId, Box<str>, Candidate),
+    /// About a common start.
+    Sync(StreamId, Box<str>, Box<str>),
     End(StreamId, Box<str>),
 }
 
@@ -95,6 +97,11 @@ pub struct World {
     air: Air,
     signalling: [Signalling; 2],
     filter: Option<Filter>,
+    /// How long messages about a common start take, at least and at most; they
+    /// may not be carried.
+    syncs: Option<[Duration; 2]>,
+    /// Before this a side takes nothing that was signalled.
+    listens: [Time; 2],
     /// What each side's sessions are known by now.
     ufrags: [BTreeMap<StreamId, Box<str>>; 2],
     pacing: [Duration; 2],
@@ -148,6 +155,8 @@ impl World {
             air,
             signalling,
             filter: None,
+            syncs: None,
+            listens: [Time::ZERO; 2],
             ufrags,
             pacing,
             held,
@@ -170,6 +179,17 @@ impl World {
     /// Only packets that `filter` lets through pass.
     pub fn set_filter(&mut self, filter: Filter) {
         self.filter = Some(filter);
+    }
+
+    /// Messages about a common start are carried too, and take so long and up
+    /// to so much longer.
+    pub fn carry_syncs(&mut self, delay: Duration, jitter: Duration) {
+        self.syncs = Some([delay, jitter]);
+    }
+
+    /// A side takes what is signalled from `at` on.
+    pub fn listen_from(&mut self, side: usize, at: Time) {
+        self.listens[side] = at;
     }
 
     /// Runs until `done`, or `end`.
@@ -234,6 +254,10 @@ impl World {
                 Event::EndOfCandidates { stream } => {
                     let ufrag = self.ufrags[side][&stream].clone();
                     self.signal(side, Signal::End(stream, ufrag));
+                }
+                Event::Sync { stream, message } if self.syncs.is_some() => {
+                    let ufrag = self.ufrags[side][&stream].clone();
+                    self.signal(side, Signal::Sync(stream, ufrag, message));
                 }
                 Event::Restarted { stream, credentials, answers } => {
                     self.ufrags[side].insert(stream, credentials.ufrag.clone());
@@ -306,6 +330,10 @@ impl World {
         let Signalling { delay, jitter, bundled } = self.signalling[side];
         // Parameters come in order (RFC 8838 §9), and nothing after the end.
         let in_order = matches!(signal, Signal::End(..) | Signal::Parameters(..));
+        if let (Signal::Sync(..), Some([delay, jitter])) = (&signal, self.syncs) {
+            let arrives = self.now + delay + self.dice.up_to(jitter);
+            return self.deliver(1 - side, arrives, signal);
+        }
         let arrives = self.now + delay + self.dice.up_to(jitter);
         if bundled {
             self.held[side].push(signal);
@@ -320,18 +348,25 @@ impl World {
                 let arrives = arrives.max(self.last_signal[side]);
                 self.last_signal[side] = arrives;
                 for signal in std::mem::take(&mut self.held[side]) {
-                    self.push(arrives, Happening::Signal(1 - side, signal));
+                    self.deliver(1 - side, arrives, signal);
                 }
             }
             return;
         }
         let arrives = if in_order { arrives.max(self.last_signal[side]) } else { arrives };
         self.last_signal[side] = arrives.max(self.last_signal[side]);
-        self.push(arrives, Happening::Signal(1 - side, signal));
+        self.deliver(1 - side, arrives, signal);
+    }
+
+    fn deliver(&mut self, to: usize, arrives: Time, signal: Signal) {
+        let at = arrives.max(self.listens[to]);
+        self.push(at, Happening::Signal(to, signal));
     }
 
     fn take(&mut self, to: usize, signal: Signal) {
-        if let Signal::Candidate(stream, ufrag, _) | Signal::End(stream, ufrag) = &signal
+        if let Signal::Candidate(stream, ufrag, _)
+        | Signal::Sync(stream, ufrag, _)
+        | Signal::End(stream, ufrag) = &signal
             && !self.is_current(to, *stream, ufrag)
         {
             let known = self.generations[to].get(stream);
@@ -365,6 +400,9 @@ impl World {
                     Err(CommandError::AfterEnd) if !self.machines[to].monitor.clear => {}
                     Err(error) => panic!("{candidate:?}: {error}"),
                 }
+            }
+            Signal::Sync(stream, _, message) => {
+                machine.core.handle_sync(stream, &message, self.now).unwrap();
             }
             Signal::End(stream, _) => {
                 machine.core.end_of_remote_candidates(stream, self.now).unwrap();

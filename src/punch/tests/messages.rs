@@ -1,8 +1,13 @@
 use proptest::prelude::*;
 
 use super::fixture::{FOLLOWER, LEADER, millis};
-use crate::punch::{MessageError, Rank, SyncBody, SyncMessage, SyncState, Timing};
+use crate::punch::{MessageError, Offer, Rank, SyncBody, SyncMessage, SyncState, Timing};
 use crate::timer::Time;
+
+fn fresh(address: &str) -> SyncBody {
+    let address = address.parse().unwrap();
+    SyncBody::Fresh(Offer { component: 1, attempt: 3, round: 4, address })
+}
 
 /// The forms stay as they are: others may have to be read by other versions.
 #[test]
@@ -17,6 +22,8 @@ fn the_text_of_each_kind() {
         (SyncBody::Agree { t0: 9 }, "agree 7 c 0000000000000001 9"),
         (SyncBody::Connect, "connect 7 c 0000000000000001"),
         (SyncBody::Sync, "sync 7 c 0000000000000001"),
+        (fresh("203.0.113.9:40000"), "fresh 7 c 0000000000000001 1 3 4 203.0.113.9 40000"),
+        (fresh("[2001:db8::9]:1"), "fresh 7 c 0000000000000001 1 3 4 2001:db8::9 1"),
     ];
     for (body, text) in forms {
         let message = SyncMessage { id: 7, from: LEADER, body };
@@ -50,6 +57,12 @@ fn what_is_no_message_is_refused() {
         &format!("ask 1 c {tie} ٣"),
         &format!("sync 1 c {tie}\n"),
         &format!("sync 01 c {tie}"),
+        &format!("fresh 1 c {tie} 1 1 1 203.0.113.9"),
+        &format!("fresh 1 c {tie} 1 1 1 203.0.113.9:5 5"),
+        &format!("fresh 1 c {tie} 1 1 1 [2001:db8::9] 5"),
+        &format!("fresh 1 c {tie} 1 1 1 2001:DB8::9 5"),
+        &format!("fresh 1 c {tie} 1 1 1 fe80::1%3 5"),
+        &format!("fresh 1 c {tie} 1 1 1 peer.example 5"),
     ] {
         assert_eq!(refused(text.to_owned()), MessageError::Malformed, "{text:?}");
     }
@@ -64,6 +77,13 @@ fn what_is_no_message_is_refused() {
         format!("start 1 c {tie} 1 2000001 0"),
         format!("start 1 c {tie} 1 250000 1000001"),
         format!("start 1 c {tie} 1 250000 4294967296"),
+        format!("fresh 1 c {tie} 0 1 1 203.0.113.9 5"),
+        format!("fresh 1 c {tie} 65536 1 1 203.0.113.9 5"),
+        format!("fresh 1 c {tie} 1 0 1 203.0.113.9 5"),
+        format!("fresh 1 c {tie} 1 4 1 203.0.113.9 5"),
+        format!("fresh 1 c {tie} 1 1 1000001 203.0.113.9 5"),
+        format!("fresh 1 c {tie} 1 1 1 203.0.113.9 0"),
+        format!("fresh 1 c {tie} 1 1 1 203.0.113.9 65536"),
     ] {
         assert_eq!(refused(text.clone()), MessageError::Range, "{text}");
     }
@@ -91,6 +111,12 @@ fn body() -> impl Strategy<Value = SyncBody> {
         time().prop_map(|t0| SyncBody::Agree { t0 }),
         Just(SyncBody::Connect),
         Just(SyncBody::Sync),
+        (any::<u16>(), 0..5u8, any::<u32>(), any::<std::net::IpAddr>(), any::<u16>()).prop_map(
+            |(component, attempt, round, ip, port)| {
+                let address = (ip, port).into();
+                SyncBody::Fresh(Offer { component, attempt, round, address })
+            }
+        ),
     ]
 }
 
