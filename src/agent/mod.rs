@@ -194,7 +194,7 @@ pub use log::{Happened, LogRecord};
 pub use logfile::{LOG_VERSION, LogFile, LogFileError, LogLine};
 pub use record::{
     Given, RecordedConfig, RecordedError, RecordedInput, RecordedMessage, RecordedPolicy,
-    RecordedTransaction, RecordedTurnServer, RecordedUsername, SentMessage,
+    RecordedRelay, RecordedTransaction, RecordedTurnServer, RecordedUsername, SentMessage,
 };
 pub use report::PairReport;
 pub use restart::Sockets;

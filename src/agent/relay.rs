@@ -5,6 +5,7 @@
 //! made for it. What it relays is a base like others, one for each family.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::agent::base::{Base, BasePhase, Purpose, Seat};
 use crate::agent::outgoing::{Outgoing, What};
@@ -23,6 +24,9 @@ const MAX_RELAYS: usize = 256;
 /// Consent checks in a row without an answer after which a server that answers
 /// nothing is given up.
 const GIVEN_UP: usize = 3;
+
+/// How long an allocation is to last without being refreshed (RFC 8656 §3.2).
+const LIFETIME: Duration = Duration::from_secs(600);
 
 /// Try Alternate (RFC 8489 §14.8).
 const ALTERNATE: u16 = 300;
@@ -265,6 +269,8 @@ impl Core {
         Client::new(Settings {
             reliable: entry.transport.is_reliable(),
             families,
+            // Where nothing is asked for, servers were seen to say more than they keep.
+            lifetime: Some(LIFETIME),
             pacer: self.pacer.clone(),
             ..Settings::new(entry.secrets.clone())
         })

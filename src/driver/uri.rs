@@ -193,10 +193,10 @@ mod tests {
             ("turns:a.example", "a.example", 5349, Tls),
             ("turns:[2001:db8::1]:443?transport=tcp", "2001:db8::1", 443, Tls),
         ] {
-            let server = TurnServer::new(uri, "user", "secret").unwrap();
+            let server = TurnServer::new(uri, "user", "swordfish").unwrap();
             assert_eq!((&*server.host, server.port, server.transport), (host, port, transport));
             assert_eq!(server.address.is_some(), host.parse::<IpAddr>().is_ok());
-            assert!(!format!("{server:?}").contains("secret"));
+            assert!(!format!("{server:?}").contains("swordfish"));
         }
         for (uri, rule) in [
             ("stun:a.example", UriRule::TurnScheme),

@@ -30,7 +30,7 @@ pub use fingerprint::Fingerprint;
 pub(crate) use integrity::prepared;
 pub use integrity::{Algorithm, Integrity, IntegrityKey, PasswordAlgorithm, userhash};
 pub use message::{Message, ParseError};
-pub use parts::MessageParts;
+pub use parts::{MessageParts, Part};
 pub use retransmission::Retransmission;
 pub use template::{CheckParameters, CheckTemplate, write_success, write_success_with};
 pub use write::{

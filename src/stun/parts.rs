@@ -3,9 +3,11 @@
 
 use std::net::SocketAddr;
 
-use super::write::{attribute, error_code, fingerprint, header, integrity, xor_mapped_address};
+use super::write::{
+    attribute, error_code, fingerprint, header, integrity_with, xor_mapped_address,
+};
 use super::{
-    AttributeType, Class, Fingerprint, IntegrityKey, Method, TransactionId, address,
+    Algorithm, AttributeType, Class, Fingerprint, IntegrityKey, Method, TransactionId, address,
     attribute as attributes,
 };
 
@@ -42,6 +44,42 @@ pub struct MessageParts<'a> {
     pub unknown: &'a [u16],
 }
 
+/// An attribute beside those of [`MessageParts`].
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// One with this value; at most 1,024 bytes of it.
+    Value(AttributeType, &'a [u8]),
+    /// One whose value is an address that is masked with the transaction's id
+    /// (RFC 8489 §14.2).
+    Xored(AttributeType, SocketAddr),
+}
+
+impl Part<'_> {
+    /// Its type.
+    pub const fn kind(&self) -> AttributeType {
+        match self {
+            Part::Value(kind, _) | Part::Xored(kind, _) => *kind,
+        }
+    }
+
+    fn write(&self, id: &TransactionId, out: &mut Vec<u8>) {
+        match *self {
+            Part::Value(kind, value) => {
+                attribute(kind, value.get(..MAX_VALUE).unwrap_or(value), out);
+            }
+            Part::Xored(kind, addr) => {
+                let mut value = [0; address::MAX_LEN];
+                let len = address::write_xored(addr, id, &mut value);
+                attribute(kind, value.get(..len).unwrap_or_default(), out);
+            }
+        }
+    }
+}
+
+/// More attributes of others are not written, and no more bytes of each.
+const MAX_MORE: usize = 40;
+const MAX_VALUE: usize = 1_024;
+
 /// The longest text in bytes that the view reads.
 const MAX_TEXT: usize = 763;
 
@@ -53,6 +91,18 @@ impl MessageParts<'_> {
     /// under `key` if there is one, and with a fingerprint that is right,
     /// wrong, or not there.
     pub fn write(&self, key: Option<&IntegrityKey>, print: Fingerprint, out: &mut Vec<u8>) {
+        self.write_with(&[], key.map(|key| (key, Algorithm::Sha1)), print, out);
+    }
+
+    /// [`MessageParts::write`] with more attributes, and with the integrity
+    /// attribute of an algorithm.
+    pub fn write_with(
+        &self,
+        more: &[Part<'_>],
+        key: Option<(&IntegrityKey, Algorithm)>,
+        print: Fingerprint,
+        out: &mut Vec<u8>,
+    ) {
         header(self.class, Method(self.method.0 & 0x0fff), self.id, out);
         if let Some(username) = self.username {
             attribute(AttributeType::USERNAME, cut(username).as_bytes(), out);
@@ -64,8 +114,9 @@ impl MessageParts<'_> {
         }
         self.write_ice(out);
         self.write_answer(out);
+        more.iter().take(MAX_MORE).for_each(|part| part.write(&self.id, out));
         match key {
-            Some(key) => integrity(key, out),
+            Some((key, algorithm)) => integrity_with(key, algorithm, out),
             None => super::write::set_length(out, 0),
         }
         if print != Fingerprint::Absent {

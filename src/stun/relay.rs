@@ -76,6 +76,18 @@ impl<'a> Message<'a> {
             .filter_map(move |(_, value)| address::xored(value, &id))
     }
 
+    /// The addresses in attributes of a type whose values are masked with the
+    /// transaction's id, in canonical form.
+    pub(crate) fn xored_addresses(
+        &self,
+        kind: AttributeType,
+    ) -> impl Iterator<Item = SocketAddr> + use<'a> {
+        let id = self.transaction_id();
+        self.attributes()
+            .filter(move |(of, _)| *of == kind)
+            .filter_map(move |(_, value)| address::xored(value, &id))
+    }
+
     /// DATA.
     pub fn data(&self) -> Option<&'a [u8]> {
         self.value(AttributeType::DATA)

@@ -18,7 +18,7 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
 const MAX_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// A shorter lifetime would only have the client refresh without end.
-const MIN_LIFETIME: Duration = Duration::from_secs(10);
+const MIN_LIFETIME: Duration = Duration::from_secs(4);
 
 /// A longer ticket is not kept.
 const MAX_TICKET: usize = 512;

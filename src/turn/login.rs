@@ -205,6 +205,11 @@ impl Session {
         request.sign(&self.key, self.integrity());
     }
 
+    /// The key.
+    pub(super) fn key(&self) -> &IntegrityKey {
+        &self.key
+    }
+
     /// Whether `message` is signed with the key of the request, and not by a
     /// weaker algorithm than that was.
     pub(super) fn verify(&self, message: &Message<'_>) -> Integrity {

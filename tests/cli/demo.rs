@@ -138,7 +138,7 @@ fn runs_that_the_user_leaves_out_are_skipped() {
     let report = report(&["--transport", "tcp-active,tcp-passive"]);
     let results: Vec<_> = (0..4).map(|run| report["runs"][run]["result"].as_str()).collect();
     assert_eq!(results, ["skipped", "connected", "skipped", "skipped"].map(Some));
-    assert_eq!(report["runs"][0]["reason"], "--transport leaves it out");
+    assert_eq!(report["runs"][0]["reason"], "the options leave it out");
 }
 
 #[test]

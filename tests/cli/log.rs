@@ -76,7 +76,7 @@ fn the_log_of_a_demo_replays_for_the_agents_of_every_run() {
         .expect("ice-probe starts");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let (_, file) = read(&path);
-    assert_eq!(file.agents().len(), 6);
+    assert_eq!(file.agents().len(), 8);
     for agent in file.agents() {
         let replayed = replay(file.of(agent).cloned()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(replayed.core.state(), State::Completed);

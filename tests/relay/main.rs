@@ -68,6 +68,7 @@ fn two_relays_connect_and_carry_data() {
             assert_eq!(server.count(Method::CHANNEL_BIND), 1);
             assert_eq!(server.count(Method::CREATE_PERMISSION), 1);
         }
+        world.replay();
     }
 }
 
@@ -88,6 +89,7 @@ fn an_allocation_is_given_back_at_the_end() {
         world.run_for(Duration::from_millis(100));
         let given_back = world.servers.values().filter(|server| server.allocation.is_none());
         assert_eq!(given_back.count(), 1, "{transport:?}");
+        world.replay();
     }
 }
 
@@ -166,6 +168,7 @@ fn a_silent_server_costs_its_budget_and_no_more() {
             let [(701, text)] = side.errors.as_slice() else { panic!("{:?}", side.errors) };
             assert!(text.contains("192.0.2.9:3478"), "{text}");
         }
+        world.replay();
     }
 }
 
@@ -181,6 +184,7 @@ fn wrong_credentials_are_told_with_the_user_and_the_realm() {
         assert!(!text.contains(server::PASSWORD), "{text}");
         assert!(side.ended.is_some_and(|at| at < ms(1_000)), "{:?}", side.ended);
     }
+    world.replay();
 }
 
 /// What the server refuses for a peer fails the pairs with it, and no others.
@@ -228,5 +232,6 @@ fn a_lost_allocation_is_made_again() {
         world.send(0, b"after");
         world.run_for(Duration::from_millis(200));
         assert_eq!(world.sides[1].data.len(), 1);
+        world.replay();
     }
 }

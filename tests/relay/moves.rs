@@ -100,4 +100,5 @@ fn the_stream_goes_by_the_relay_then_directly_and_back() {
         assert_eq!(world.sides[at].data.len(), before[at] + 1);
         assert!(!world.sides[at].states.iter().any(|(_, state)| *state == State::Failed));
     }
+    world.replay();
 }

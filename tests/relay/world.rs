@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use floe::agent::replay::replay;
 use floe::agent::{
-    BaseId, Config, Core, Event, Input, LocalAddress, RemoteParameters, SocketOp, State, StreamId,
-    TurnServer, TurnTransport,
+    BaseId, Config, Core, Event, Input, LocalAddress, LogRecord, RemoteParameters, SocketOp, State,
+    StreamId, TurnServer, TurnTransport,
 };
 use floe::candidate::Candidate;
 use floe::check::Role;
@@ -19,52 +20,53 @@ use floe::turn::{Secrets, channel};
 
 use crate::server::{PASSWORD, Server, USER};
 
-pub const STREAM: StreamId = StreamId(0);
-pub const SERVER: &str = "192.0.2.9:3478";
+pub(crate) const STREAM: StreamId = StreamId(0);
+pub(crate) const SERVER: &str = "192.0.2.9:3478";
 
 /// An agent with its sockets.
-pub struct Side {
-    pub core: Core,
-    pub ip: IpAddr,
+pub(crate) struct Side {
+    pub(crate) core: Core,
+    pub(crate) ip: IpAddr,
     sockets: BTreeMap<BaseId, SocketAddr>,
     legs: BTreeMap<BaseId, SocketAddr>,
     paths: BTreeSet<(BaseId, SocketAddr)>,
-    pub path: Option<(BaseId, SocketAddr)>,
+    pub(crate) path: Option<(BaseId, SocketAddr)>,
     /// When it had a path first.
-    pub usable: Option<Time>,
-    pub states: Vec<(Time, State)>,
-    pub candidates: Vec<Candidate>,
-    pub errors: Vec<(u16, String)>,
-    pub ended: Option<Time>,
-    pub selected: Vec<(Time, Candidate, Candidate)>,
+    pub(crate) usable: Option<Time>,
+    pub(crate) states: Vec<(Time, State)>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) errors: Vec<(u16, String)>,
+    pub(crate) ended: Option<Time>,
+    pub(crate) selected: Vec<(Time, Candidate, Candidate)>,
+    pub(crate) records: Vec<LogRecord>,
     /// What the application received.
-    pub data: Vec<(Time, Vec<u8>)>,
+    pub(crate) data: Vec<(Time, Vec<u8>)>,
 }
 
 /// Whether a packet passes between two addresses.
-pub type Passes = fn(Time, SocketAddr, SocketAddr) -> bool;
+pub(crate) type Passes = fn(Time, SocketAddr, SocketAddr) -> bool;
 
-pub struct World {
-    pub now: Time,
-    pub sides: [Side; 2],
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) sides: [Side; 2],
     /// The server, once for each of its clients.
-    pub servers: BTreeMap<SocketAddr, Server>,
+    pub(crate) servers: BTreeMap<SocketAddr, Server>,
     /// How a client's server comes into being.
-    pub make: fn() -> Server,
-    pub passes: Passes,
+    pub(crate) make: fn() -> Server,
+    pub(crate) passes: Passes,
     /// One way to the server, and between the two.
-    pub to_server: Duration,
-    pub direct: Duration,
+    pub(crate) to_server: Duration,
+    pub(crate) direct: Duration,
     /// Candidates and credentials are carried.
-    pub signals: bool,
+    pub(crate) signals: bool,
     /// Payloads that a server relayed, in bytes, and its other packets.
-    pub relayed: usize,
+    pub(crate) relayed: usize,
     queue: BTreeMap<(Time, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     number: u64,
 }
 
 /// An agent that asks the server.
-pub fn config(role: Role, transport: TurnTransport) -> Config {
+pub(crate) fn config(role: Role, transport: TurnTransport) -> Config {
     let mut config = Config::new(role);
     config.turn_servers.push(TurnServer {
         uri: "turn:server".into(),
@@ -78,27 +80,28 @@ pub fn config(role: Role, transport: TurnTransport) -> Config {
 }
 
 /// One that wants nothing but relayed candidates.
-pub fn relay_only(role: Role, transport: TurnTransport) -> Config {
+pub(crate) fn relay_only(role: Role, transport: TurnTransport) -> Config {
     let mut config = config(role, transport);
     (config.gather_host, config.gather_server_reflexive) = (false, false);
     config
 }
 
 /// What leads to a server or away from it.
-pub fn only_by_the_server(_: Time, from: SocketAddr, to: SocketAddr) -> bool {
+pub(crate) fn only_by_the_server(_: Time, from: SocketAddr, to: SocketAddr) -> bool {
     let server: SocketAddr = SERVER.parse().unwrap();
     from.ip() == server.ip() || to.ip() == server.ip()
 }
 
-pub fn everything(_: Time, _: SocketAddr, _: SocketAddr) -> bool {
+pub(crate) fn everything(_: Time, _: SocketAddr, _: SocketAddr) -> bool {
     true
 }
 
 impl World {
-    pub fn new(configs: [Config; 2]) -> Self {
+    pub(crate) fn new(configs: [Config; 2]) -> Self {
         let mut number = 0;
-        let sides = configs.map(|config| {
+        let sides = configs.map(|mut config| {
             number += 1;
+            config.log = true;
             let mut core = Core::new(config, &Seed::from_number(number), Pacer::new());
             core.add_stream(1).unwrap();
             Side {
@@ -114,6 +117,7 @@ impl World {
                 errors: Vec::new(),
                 ended: None,
                 selected: Vec::new(),
+                records: Vec::new(),
                 data: Vec::new(),
             }
         });
@@ -133,7 +137,7 @@ impl World {
     }
 
     /// Both know each other's credentials and gather.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         for at in [0, 1] {
             let ours = self.sides[at].core.local_credentials(STREAM).unwrap();
             let mut parameters = RemoteParameters::new(&ours.ufrag, &ours.pwd);
@@ -146,7 +150,7 @@ impl World {
         }
     }
 
-    pub fn gather(&mut self, at: usize) {
+    pub(crate) fn gather(&mut self, at: usize) {
         let address = LocalAddress {
             ip: self.sides[at].ip,
             interface: "net".into(),
@@ -159,13 +163,13 @@ impl World {
         self.drain(at);
     }
 
-    pub fn close(&mut self, at: usize) {
+    pub(crate) fn close(&mut self, at: usize) {
         self.sides[at].core.close(self.now);
         self.drain(at);
     }
 
     /// Sends a datagram of the application.
-    pub fn send(&mut self, at: usize, payload: &[u8]) {
+    pub(crate) fn send(&mut self, at: usize, payload: &[u8]) {
         let Some((base, to)) = self.sides[at].path else { panic!("there is no path") };
         let (side, mut out) = (&self.sides[at], Vec::new());
         match side.core.wrap(base, to, payload, TransactionId([7; 12]), &mut out) {
@@ -181,7 +185,7 @@ impl World {
     }
 
     /// Runs until `end`.
-    pub fn run_until(&mut self, end: Time) {
+    pub(crate) fn run_until(&mut self, end: Time) {
         for _ in 0..1_000_000 {
             let timers = self.sides.iter().filter_map(|side| side.core.poll_timeout());
             let queued = self.queue.first_key_value().map(|((time, _), _)| *time);
@@ -207,12 +211,12 @@ impl World {
         self.now = end;
     }
 
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         self.run_until(self.now + time);
     }
 
     /// Puts a packet on its way.
-    pub fn post(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+    pub(crate) fn post(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         if !(self.passes)(self.now, from, to) {
             return;
         }
@@ -308,8 +312,12 @@ impl World {
             } else if let Some(event) = side.core.poll_event() {
                 self.tell(at, event);
             } else {
-                return;
+                break;
             }
+        }
+        let side = &mut self.sides[at];
+        while let Some(record) = side.core.poll_log() {
+            side.records.push(record);
         }
     }
 
@@ -383,13 +391,27 @@ impl World {
     }
 }
 
+impl World {
+    /// What each side did follows from its log, and no password is in it.
+    pub(crate) fn replay(&self) {
+        for side in &self.sides {
+            assert_eq!(side.core.lost_log_records(), 0);
+            let text = format!("{:?}", side.records);
+            assert!(!text.contains(PASSWORD), "the log has the password");
+            let replayed = replay(side.records.iter().cloned());
+            let replayed = replayed.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(replayed.core.state(), side.state());
+        }
+    }
+}
+
 impl Side {
     fn socket(&self, base: BaseId) -> SocketAddr {
         let own = self.sockets.get(&base).or_else(|| self.legs.get(&base));
         *own.expect("it was bound")
     }
 
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.core.state()
     }
 }

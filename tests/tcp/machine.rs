@@ -206,7 +206,7 @@ impl Machine {
             SocketOp::Connect { base, to, framing } => {
                 match framing {
                     Framing::Rfc4571 => self.connects.push((now, (base, to))),
-                    Framing::Stun => self.asked.push(now),
+                    Framing::Stun | Framing::Turn => self.asked.push(now),
                 }
                 let entry = &self.bases[&base];
                 let mut local = entry.local;

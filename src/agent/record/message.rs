@@ -6,11 +6,14 @@ use std::net::SocketAddr;
 
 #[cfg(feature = "serde")]
 use super::form;
+use super::relay::RecordedRelay;
 use crate::agent::stream::{Session, Stream};
 use crate::agent::{BaseId, Core, StreamId};
 use crate::stun::{
-    Class, Fingerprint, Integrity, IntegrityKey, Message, MessageParts, Method, TransactionId,
+    Algorithm, Class, Fingerprint, Integrity, IntegrityKey, Message, MessageParts, Method,
+    TransactionId,
 };
+use crate::turn::Client;
 
 /// The longest part of a reason phrase that is kept, in characters; gathering
 /// shows no more of it.
@@ -75,6 +78,9 @@ pub struct RecordedMessage {
     /// Types of attributes that had to be understood and were not.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub unknown: Vec<u16>,
+    /// What a TURN server says beside.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub relay: Option<Box<RecordedRelay>>,
 }
 
 /// Which transaction a message belongs to.
@@ -190,10 +196,14 @@ impl Core {
         let message = Message::parse(bytes).ok()?;
         let id = message.transaction_id();
         let username = message.username().map(|name| self.recorded_username(base, name));
-        let integrity = match self.recorded_key(base, message.class(), id, username) {
-            Some(key) => message.verify(key),
-            None if message.integrity_algorithm().is_some() => Integrity::Wrong,
-            None => Integrity::Missing,
+        let relay = RecordedRelay::of(&message);
+        let of_server = relay.as_ref().and_then(|_| self.client_of(base, id));
+        let key = self.recorded_key(base, message.class(), id, username);
+        let integrity = match (of_server, key) {
+            (Some(client), _) => client.integrity(&message),
+            (None, Some(key)) => message.verify(key),
+            _ if message.integrity_algorithm().is_some() => Integrity::Wrong,
+            _ => Integrity::Missing,
         };
         let reason = |text: &str| text.chars().take(MAX_REASON).collect::<String>().into();
         Some(RecordedMessage {
@@ -214,7 +224,14 @@ impl Core {
                 .error()
                 .map(|e| RecordedError { code: e.code, reason: reason(e.reason) }),
             unknown: message.unknown_required().to_vec(),
+            relay,
         })
+    }
+
+    /// Who asked a TURN server by this transaction.
+    fn client_of(&self, base: BaseId, id: TransactionId) -> Option<&Client> {
+        let over = self.relays.all.iter().filter(|relay| relay.leg == base);
+        over.map(|relay| &relay.client).find(|client| client.asks(id))
     }
 
     /// The stream at whose socket something arrived.
@@ -282,11 +299,21 @@ impl Core {
         });
         let id = self.log.numbers(|numbers| numbers.id(recorded.transaction));
         let id = id.unwrap_or(TransactionId([0; 12]));
+        let values = recorded.relay.as_ref().map(|relay| relay.values()).unwrap_or_default();
+        let more = recorded.relay.as_ref().map(|relay| relay.parts(&values)).unwrap_or_default();
+        let algorithm = match recorded.relay.as_ref().is_some_and(|relay| relay.sha256) {
+            true => Algorithm::Sha256,
+            false => Algorithm::Sha1,
+        };
         let nobodys = IntegrityKey::from_bytes(b"not a key of anybody");
         let key = match recorded.integrity {
             Integrity::Missing => None,
             Integrity::Valid => {
-                let key = self.recorded_key(base, recorded.class, id, recorded.username);
+                let client = recorded.relay.as_ref().and_then(|_| self.client_of(base, id));
+                let key = match client {
+                    Some(client) => client.key(id),
+                    None => self.recorded_key(base, recorded.class, id, recorded.username),
+                };
                 Some(key.unwrap_or(&nobodys))
             }
             Integrity::Wrong => Some(&nobodys),
@@ -306,6 +333,7 @@ impl Core {
             error: recorded.error.as_ref().map(|error| (error.code, &*error.reason)),
             unknown: &recorded.unknown,
         };
-        parts.write(key, recorded.fingerprint, out);
+        let key = key.map(|key| (key, algorithm));
+        parts.write_with(&more, key, recorded.fingerprint, out);
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod form;
 mod message;
 mod outputs;
+mod relay;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -29,6 +30,7 @@ pub(super) use message::Numbers;
 use message::recorded_fragment;
 pub use message::{RecordedError, RecordedMessage, RecordedTransaction, RecordedUsername};
 pub use outputs::SentMessage;
+pub use relay::RecordedRelay;
 
 /// A fragment that is longer than this is wrong, whatever follows.
 const MAX_UFRAG: usize = 257;
