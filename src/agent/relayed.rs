@@ -114,6 +114,11 @@ impl Core {
         let Some(base) = self.base(id) else { return };
         let (Some(address), component) = (base.address(), base.component) else { return };
         let Some(entry) = self.config.turn_servers.get(server) else { return };
+        // RFC 8445 §5.1.1.2: one that equals a host candidate is none.
+        let is_it = |local: &Local| (local.kind, local.address) == (Kind::Host, address);
+        if self.checks.locals(list).any(|(_, local)| is_it(local)) {
+            return;
+        }
         // Of servers with the same kind of leg, the first one first.
         let nth = u16::try_from(server).unwrap_or(u16::MAX);
         let preference = u16::MAX - nth.min(u16::MAX - 1);

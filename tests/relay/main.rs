@@ -72,6 +72,37 @@ fn two_relays_connect_and_carry_data() {
     }
 }
 
+/// RFC 8445 §5.1.1.2: an allocation gives a relayed and a server-reflexive
+/// candidate.
+#[test]
+fn an_allocation_tells_the_reflexive_address_too() {
+    let mut world = pair(config, TurnTransport::Udp);
+    world.mapped = Some(addr("198.51.100.77:4000"));
+    world.start();
+    world.run_until(ms(1_000));
+    let side = &world.sides[0];
+    let of = |kind| side.candidates.iter().find(|c| c.kind == kind).expect("it is signalled");
+    let reflexive = of(Kind::ServerReflexive);
+    assert_eq!(reflexive.to_string().split(' ').nth(4), Some("198.51.100.77"));
+    assert_eq!(reflexive.related, Some(SocketAddr::new(side.ip, 5_000)));
+    // The mapped address stands beside what is relayed (RFC 8839 §5.1).
+    assert_eq!(of(Kind::Relayed).related, world.mapped);
+    assert!(of(Kind::Relayed).priority < reflexive.priority);
+    world.replay();
+}
+
+/// RFC 8445 §5.1.1.2: a relayed candidate that equals a host candidate is none.
+#[test]
+fn a_relayed_address_that_is_a_host_candidates_is_none() {
+    let mut world = pair(config, TurnTransport::Udp);
+    world.relays_as = Some(SocketAddr::new(world.sides[0].ip, 5_000));
+    world.start();
+    world.run_until(ms(1_000));
+    let kinds: Vec<Kind> = world.sides[0].candidates.iter().map(|c| c.kind).collect();
+    assert_eq!(kinds, [Kind::Host]);
+    assert!(world.sides[0].ended.is_some());
+}
+
 /// When closed, an agent gives back what it has.
 #[test]
 fn an_allocation_is_given_back_at_the_end() {

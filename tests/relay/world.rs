@@ -53,6 +53,10 @@ pub(crate) struct World {
     pub(crate) servers: BTreeMap<SocketAddr, Server>,
     /// How a client's server comes into being.
     pub(crate) make: fn() -> Server,
+    /// What the server says of a client's address, and of what it relays, where
+    /// it is not the truth.
+    pub(crate) mapped: Option<SocketAddr>,
+    pub(crate) relays_as: Option<SocketAddr>,
     pub(crate) passes: Passes,
     /// One way to the server, and between the two.
     pub(crate) to_server: Duration,
@@ -126,6 +130,8 @@ impl World {
             sides,
             servers: BTreeMap::new(),
             make: Server::new,
+            mapped: None,
+            relays_as: None,
             passes: only_by_the_server,
             to_server: Duration::from_millis(20),
             direct: Duration::from_millis(20),
@@ -236,7 +242,7 @@ impl World {
         }
         let now = self.now;
         let owner = self.servers.iter_mut().find(|(_, server)| server.relayed[0] == to);
-        if let Some((client, server)) = owner {
+        if let Some((client, server)) = owner.filter(|_| self.relays_as.is_none()) {
             if server.permissions.get(&from.ip()).is_none_or(|until| *until <= now) {
                 return;
             }
@@ -254,10 +260,12 @@ impl World {
 
     fn at_server(&mut self, from: SocketAddr, bytes: &[u8]) {
         let (next, make) = (50_000 + self.servers.len() as u16, self.make);
+        let (mapped, relays_as) = (self.mapped, self.relays_as);
         let server = self.servers.entry(from).or_insert_with(|| {
             let mut server = make();
-            server.mapped = from;
-            server.relayed = vec![SocketAddr::new([192, 0, 2, 9].into(), next)];
+            server.mapped = mapped.unwrap_or(from);
+            let relayed = SocketAddr::new([192, 0, 2, 9].into(), next);
+            server.relayed = vec![relays_as.unwrap_or(relayed)];
             server
         });
         let now = self.now;

@@ -3,6 +3,7 @@
 
 mod client;
 #[path = "../coturn/mod.rs"]
+#[allow(dead_code, reason = "the tests of agents use the rest")]
 mod coturn;
 mod coturn_too;
 mod crowd;
