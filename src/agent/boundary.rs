@@ -9,6 +9,7 @@ use crate::candidate::Candidate;
 use crate::check::PairId;
 use crate::rng::{Rng, Seed};
 use crate::timer::{Pacer, Time};
+use crate::turn::Secrets;
 
 /// The longest part of a message of the peer that a log keeps, in characters.
 const MAX_SYNC: usize = 129;
@@ -73,6 +74,28 @@ impl Core {
     pub fn revoke_consent(&mut self, stream: StreamId, now: Time) -> Result<(), CommandError> {
         let input = |_: &mut Core| RecordedInput::RevokeConsent { stream };
         self.recorded_command(Some(now), input, |core| core.do_revoke_consent(stream, now))
+    }
+
+    /// Uses another user and password towards the TURN server with this URI, such
+    /// as a provider gives for a term. Requests that the server has refused for
+    /// it ([`Event::SecretsExpired`]) are made again.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownServer`], [`CommandError::Closed`].
+    ///
+    /// [`Event::SecretsExpired`]: crate::agent::Event::SecretsExpired
+    pub fn renew_secrets(
+        &mut self,
+        uri: &str,
+        secrets: Secrets,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        let input = |_: &mut Core| {
+            let (uri, username) = (uri.into(), secrets.username.clone());
+            RecordedInput::RenewSecrets { uri, username }
+        };
+        let renewed = secrets.clone();
+        self.recorded_command(Some(now), input, |core| core.do_renew_secrets(uri, renewed, now))
     }
 
     /// Restarts ICE for a stream: new credentials, which are to be signalled,

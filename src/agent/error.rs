@@ -16,6 +16,9 @@ pub enum CommandError {
     /// The agent has as many streams as it may have, or has had them.
     #[error("an agent has at most 1,024 streams at a time, and 65,535 over its life")]
     TooManyStreams,
+    /// The agent has no TURN server with this URI.
+    #[error("the agent has no TURN server {0}")]
+    UnknownServer(Box<str>),
     /// A stream has 1 to 256 components (RFC 8839 §5.1).
     #[error("a stream has 1 to 256 components, not {0} (RFC 8839 §5.1)")]
     Components(u16),

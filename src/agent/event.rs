@@ -166,6 +166,16 @@ pub enum Event {
         /// The channel's number.
         number: u16,
     },
+    /// A TURN server no longer takes the user and password that it took before,
+    /// as where those have a term. Allocations on it live for some minutes more:
+    /// [`super::Core::renew_secrets`] keeps them.
+    SecretsExpired {
+        /// The server's URI.
+        uri: Box<str>,
+        /// The realm that they are for; it is the server's word, without control
+        /// characters.
+        realm: Box<str>,
+    },
     /// A message of the agreement on T0, or of a fresh port for UDP, to be carried to the peer at once and
     /// given to its [`super::Core::handle_sync`]. A peer that does not know of
     /// it may be left without.

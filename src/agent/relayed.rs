@@ -7,7 +7,7 @@ use crate::agent::base::{Base, BasePhase, Purpose, Seat};
 use crate::agent::core::DECISION;
 use crate::agent::gathering::{foundation, session_mut};
 use crate::agent::relay::{Phase, Relay};
-use crate::agent::{BaseId, Core, Event, Happened, Input, StreamId, Transmit};
+use crate::agent::{BaseId, CommandError, Core, Event, Happened, Input, StreamId, Transmit};
 use crate::candidate::{Kind, PairingClass, priority};
 use crate::check::{Local, PairState, Path};
 use crate::gather::{Cause, NOT_REACHED};
@@ -41,6 +41,13 @@ impl Core {
                 };
                 let code = failure.code.unwrap_or(NOT_REACHED);
                 self.end_relay(at, cause, code, failure.text, now);
+            }
+            turn::Event::NeedSecrets { realm } => {
+                let server = self.relays.all.get(at).map_or(0, |relay| relay.server);
+                if let Some(entry) = self.config.turn_servers.get(server) {
+                    let uri = entry.uri.clone();
+                    self.events.push_back(Event::SecretsExpired { uri, realm });
+                }
             }
             turn::Event::Redirected { to, .. } => self.redirected(at, to, now),
             _ => {}
@@ -256,6 +263,33 @@ impl Core {
         let waiting = self.streams.iter().filter(|stream| stream.current.gathering.awaits_relays());
         let lists: Vec<u16> = waiting.map(|stream| stream.current.list).collect();
         lists.into_iter().for_each(|list| self.end_gathering(list));
+    }
+
+    /// Uses another user and password towards a server from now on.
+    pub(super) fn do_renew_secrets(
+        &mut self,
+        uri: &str,
+        secrets: turn::Secrets,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        self.must_be_open()?;
+        let servers = (0..).zip(&mut self.config.turn_servers);
+        let meant: Vec<usize> = servers
+            .filter(|(_, server)| &*server.uri == uri)
+            .map(|(at, server)| {
+                server.secrets = secrets.clone();
+                at
+            })
+            .collect();
+        if meant.is_empty() {
+            return Err(CommandError::UnknownServer(uri.into()));
+        }
+        for relay in self.relays.all.iter_mut().filter(|relay| meant.contains(&relay.server)) {
+            relay.client.renew(secrets.clone());
+            relay.client.handle_timeout(now, &mut self.rng);
+        }
+        self.advance(now);
+        Ok(())
     }
 
     /// What carried data is gone: ICE is restarted, and the server asked anew.

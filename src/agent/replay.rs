@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::agent::record::stand_in_secrets;
 use crate::agent::{
     Core, Credentials, Given, Happened, Input, LogRecord, RecordedConfig, RecordedInput,
     RemoteParameters,
@@ -252,6 +253,10 @@ impl Replay {
             RecordedInput::Nominate { pair } => {
                 let _ = self.core.nominate(*pair, at);
             }
+            RecordedInput::RenewSecrets { uri, username } => {
+                let secrets = stand_in_secrets(username.clone());
+                let _ = self.core.renew_secrets(uri, secrets, at);
+            }
             RecordedInput::RevokeConsent { stream } => {
                 let _ = self.core.revoke_consent(*stream, at);
             }
@@ -350,6 +355,7 @@ impl Replay {
             | RecordedInput::RemoveStream { .. }
             | RecordedInput::Restart { .. }
             | RecordedInput::RevokeConsent { .. }
+            | RecordedInput::RenewSecrets { .. }
             | RecordedInput::Nominate { .. }
             | RecordedInput::RemoteParameters { .. }
             | RecordedInput::RemoteCandidate { .. }

@@ -14,6 +14,7 @@ use crate::agent::{
 };
 use crate::candidate::{Candidate, ComponentId};
 use crate::check::{PairId, Role};
+use crate::turn::Secrets;
 
 /// An ICE agent on real sockets. A clone is another handle on the same agent;
 /// when the last handle is gone, [`Stream`]s and [`Connection`]s counted, every
@@ -213,6 +214,17 @@ impl Agent {
     /// signalled, and given to the peer's [`Stream::set_remote`].
     pub fn options(&self) -> Vec<&'static str> {
         self.handle.shared.with_core(|core| core.options())
+    }
+
+    /// Uses another user and password towards the TURN server with this URI, such
+    /// as a provider gives for a term. [`Event::SecretsExpired`] says when it is
+    /// time, at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Command`]: there is no such server, or the agent is closed.
+    pub fn renew_secrets(&self, uri: &str, secrets: Secrets) -> Result<(), AgentError> {
+        self.handle.shared.renew_secrets(uri, secrets)
     }
 
     /// Nominates a valid pair of [`Agent::stats`], by the application's choice:

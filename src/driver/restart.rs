@@ -6,6 +6,7 @@ use super::drive::{Machine, Shared};
 use super::error::AgentError;
 use crate::agent::{BaseId, Credentials, Sockets, StreamId};
 use crate::check::PairId;
+use crate::turn::Secrets;
 
 impl Machine {
     /// A socket serves the session of a restart too: the peer will address it
@@ -34,6 +35,10 @@ impl Shared {
             }
             Ok(())
         })
+    }
+
+    pub(super) fn renew_secrets(&self, uri: &str, secrets: Secrets) -> Result<(), AgentError> {
+        self.command(|machine| Ok(machine.core.renew_secrets(uri, secrets, clock::now())?))
     }
 
     pub(super) fn revoke_consent(&self, stream: StreamId) -> Result<(), AgentError> {

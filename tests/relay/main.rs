@@ -15,6 +15,7 @@ use floe::candidate::{Candidate, Kind};
 use floe::check::Role;
 use floe::stun::Method;
 use floe::timer::Time;
+use floe::turn::Secrets;
 
 use server::{Reply, Server};
 use world::{STREAM, World, config, everything, only_by_the_server, relay_only};
@@ -239,6 +240,36 @@ fn a_peer_that_the_server_refuses_fails_alone() {
     assert_eq!(pairs.len(), 2);
     assert_eq!(reasons.iter().flatten().count(), 1, "{reasons:?}");
     assert!(reasons.iter().flatten().all(|r| r.contains("refused-by-relay")), "{reasons:?}");
+}
+
+/// Credentials with a term: the application is asked for others, and the
+/// allocation lives on.
+#[test]
+fn expired_credentials_are_renewed() {
+    let mut world = pair(relay_only, TurnTransport::Udp);
+    world.start();
+    world.run_until(ms(2_000));
+    for server in world.servers.values_mut() {
+        (server.username, server.password) = ("alice-2".into(), "angelfish".into());
+    }
+    // A permission is renewed after four minutes, and ends after five.
+    world.run_until(ms(250_000));
+    for at in [0, 1] {
+        assert_eq!(world.sides[at].expired, ["example.org"]);
+        let secrets = Secrets { username: "alice-2".into(), password: "angelfish".into() };
+        let core = &mut world.sides[at].core;
+        assert!(core.renew_secrets("turn:other", secrets.clone(), world.now).is_err());
+        core.renew_secrets("turn:server", secrets, world.now).unwrap();
+        world.drain(at);
+    }
+    world.run_until(ms(1_300_000));
+    for side in &world.sides {
+        assert_eq!(side.state(), State::Completed, "{:?}", side.states);
+        assert!(side.errors.is_empty(), "{:?}", side.errors);
+        // It is the first session's.
+        assert_eq!(side.selected.len(), 1);
+    }
+    world.replay();
 }
 
 /// A server that forgets the allocation in the middle of a session: another is

@@ -38,6 +38,8 @@ pub(crate) struct Side {
     pub(crate) errors: Vec<(u16, String)>,
     pub(crate) ended: Option<Time>,
     pub(crate) selected: Vec<(Time, Candidate, Candidate)>,
+    /// Realms for which credentials have expired.
+    pub(crate) expired: Vec<String>,
     pub(crate) records: Vec<LogRecord>,
     /// What the application received.
     pub(crate) data: Vec<(Time, Vec<u8>)>,
@@ -121,6 +123,7 @@ impl World {
                 errors: Vec::new(),
                 ended: None,
                 selected: Vec::new(),
+                expired: Vec::new(),
                 records: Vec::new(),
                 data: Vec::new(),
             }
@@ -308,7 +311,7 @@ impl World {
         }
     }
 
-    fn drain(&mut self, at: usize) {
+    pub(crate) fn drain(&mut self, at: usize) {
         let mut message = Vec::new();
         loop {
             let side = &mut self.sides[at];
@@ -381,6 +384,7 @@ impl World {
                 peer.core.set_remote_parameters(STREAM, parameters, now).unwrap();
                 self.drain(1 - at);
             }
+            Event::SecretsExpired { realm, .. } => side.expired.push(realm.to_string()),
             Event::CandidateError { code, text, .. } => side.errors.push((code, text.to_string())),
             Event::State { state, .. } => side.states.push((now, state)),
             Event::SendPath { path, .. } => {

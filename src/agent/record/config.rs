@@ -94,9 +94,14 @@ impl RecordedTurnServer {
     /// The server, with a password that stands in for the one that it had.
     fn server(&self) -> TurnServer {
         let RecordedTurnServer { uri, host, port, address, transport, username } = self.clone();
-        let secrets = Secrets { username, password: "a password that stands in".into() };
+        let secrets = stand_in_secrets(username);
         TurnServer { uri, host, port, address, transport, secrets }
     }
+}
+
+/// What stands in for a user's password at a TURN server.
+pub(in crate::agent) fn stand_in_secrets(username: Box<str>) -> Secrets {
+    Secrets { username, password: "a password that stands in".into() }
 }
 
 /// A nomination policy of the crate, with its settings.

@@ -23,6 +23,7 @@ use crate::gather::Cause;
 use crate::net;
 use crate::tcp::Handshake;
 
+pub(super) use config::stand_in_secrets;
 pub use config::{RecordedConfig, RecordedPolicy, RecordedTurnServer};
 #[cfg(feature = "serde")]
 pub(super) use form::{error_kind, maybe_millis, millis_of_time};
@@ -85,6 +86,8 @@ pub enum RecordedInput {
     Restart { stream: StreamId, sockets: Sockets },
     /// [`Core::revoke_consent`].
     RevokeConsent { stream: StreamId },
+    /// [`Core::renew_secrets`]; not with the password.
+    RenewSecrets { uri: Box<str>, username: Box<str> },
     /// [`Core::nominate`].
     Nominate { pair: PairId },
     /// [`Core::set_remote_parameters`].
