@@ -100,6 +100,7 @@ pub(crate) fn connect(
         until_same_pairs(&mut session, components);
     }
     assert_transport(&session, agents, options.over);
+    assert_relayed(&session, agents, options);
     session.exchange(components.into(), &payloads(agents, options.over));
     session.sides.iter().for_each(assert_no_errors);
     session
@@ -146,6 +147,26 @@ pub(crate) fn assert_transport(session: &Session, agents: [Implementation; 2], o
     }
 }
 
+/// Who is to have nothing but relayed candidates must have at least one and
+/// have selected no other.
+pub(crate) fn assert_relayed(session: &Session, agents: [Implementation; 2], options: &Options) {
+    let Some(relay) = &options.relay else { return };
+    for (agent, side) in agents.into_iter().zip(&session.sides) {
+        if relay.whose.is(agent == Floe) {
+            let selected = side.selected.values().map(|(local, _)| local);
+            let known: Vec<_> = side.candidates.iter().chain(selected).collect();
+            assert!(!side.candidates.is_empty(), "it has told no candidate");
+            assert!(known.iter().all(|one| is_relayed(one)), "{known:?}");
+        } else {
+            assert!(!side.candidates.iter().any(|one| is_relayed(one)), "{:?}", side.candidates);
+        }
+    }
+}
+
+fn is_relayed(candidate: &str) -> bool {
+    candidate.contains(" typ relay ") || candidate.ends_with(" typ relay")
+}
+
 /// The type of a TCP candidate (RFC 6544 §4.5).
 fn tcp_type(candidate: &str) -> Option<&str> {
     let mut words = candidate.split_whitespace().skip(2);
@@ -175,6 +196,7 @@ pub(crate) fn record(agents: [Implementation; 2], options: &Options, restart: &s
         "exchange": options.exchange.name(),
         "components": options.components.unwrap_or(1),
         "mdns": options.mdns,
+        "relayed": options.relay.as_ref().map(|relay| [relay.whose.name(), relay.way()]),
         "restart": restart,
         "data": data,
     });
