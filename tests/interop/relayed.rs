@@ -8,13 +8,10 @@ use crate::harness::peers::Implementation::{Aioice, Floe, Libnice, Pion, Rice, W
 use crate::harness::peers::Relayed::{Both, Floe as FloeOnly, Peer};
 use crate::harness::peers::{Exchange, Implementation, Options, Relay, Relayed};
 use crate::restart::restart;
-use crate::run::{EXCHANGES, assert_relayed, connect, payloads, record};
+use crate::run::{EXCHANGES, assert_relayed, connect, exit_codes, payloads, record};
 
 /// Where coturn is.
 const SERVER: [u8; 4] = [10, 0, 1, 254];
-
-/// How `ice-probe` ends where a relay was the only way.
-const ONLY_BY_RELAY: i32 = 10;
 
 #[test]
 fn libnice_is_controlled() {
@@ -148,14 +145,10 @@ fn relayed(test: &str, agents: [Implementation; 2], whose: Relayed) {
             }
             record(agents, &options, "by either side", "both ways");
         }
-        session.close_with(exit_codes(agents));
+        let codes = exit_codes(&session, agents);
+        session.close_with(codes);
         record(agents, &options, "no", "both ways");
     }
-}
-
-/// How the agents end after all of this.
-pub(crate) fn exit_codes(agents: [Implementation; 2]) -> [i32; 2] {
-    agents.map(|agent| if agent == Floe { ONLY_BY_RELAY } else { 0 })
 }
 
 /// Those for whom this server is the only way.

@@ -74,7 +74,8 @@ pub(crate) fn negotiate(
     hosts: [Option<&Namespace>; 2],
 ) {
     let session = connect(agents, options, hosts);
-    session.close();
+    let codes = exit_codes(&session, agents);
+    session.close_with(codes);
     record(agents, options, "no", "both ways");
 }
 
@@ -165,6 +166,18 @@ pub(crate) fn assert_relayed(session: &Session, agents: [Implementation; 2], opt
 
 fn is_relayed(candidate: &str) -> bool {
     candidate.contains(" typ relay ") || candidate.ends_with(" typ relay")
+}
+
+/// How the processes will end: `ice-probe` tells whether a relay is the only
+/// way. Whose candidate a relayed one is it does not know where the peer's
+/// checks were quicker than its signalling.
+pub(crate) fn exit_codes(session: &Session, agents: [Implementation; 2]) -> [i32; 2] {
+    const ONLY_BY_RELAY: i32 = 10;
+    [0, 1].map(|who| {
+        let mut ends = session.sides[who].selected.values().flat_map(|(one, other)| [one, other]);
+        let by_relay = agents[who] == Floe && ends.any(|end| is_relayed(end));
+        if by_relay { ONLY_BY_RELAY } else { 0 }
+    })
 }
 
 /// The type of a TCP candidate (RFC 6544 §4.5).

@@ -446,6 +446,14 @@ static void configure_relay(Peer *peer)
     g_free(server);
 }
 
+/* The relays are given back first. */
+static void on_closed(GObject *agent, GAsyncResult *result, gpointer loop)
+{
+    (void)agent;
+    (void)result;
+    g_main_loop_quit(loop);
+}
+
 int main(int argc, char **argv)
 {
     Peer peer = {0};
@@ -493,6 +501,8 @@ int main(int argc, char **argv)
     g_io_add_watch(input, G_IO_IN | G_IO_HUP, on_input, &peer);
     g_main_loop_run(peer.loop);
     g_io_channel_unref(input);
+    nice_agent_close_async(peer.agent, on_closed, peer.loop);
+    g_main_loop_run(peer.loop);
     print_state(&peer, "closed");
     g_object_unref(peer.agent);
     g_main_loop_unref(peer.loop);
