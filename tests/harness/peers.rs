@@ -87,6 +87,57 @@ pub(crate) enum Opener {
     AtOnce,
 }
 
+/// Who has nothing but relayed candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relayed {
+    /// This agent.
+    Floe,
+    /// The peer.
+    Peer,
+    /// Both.
+    Both,
+}
+
+impl Relayed {
+    /// In a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floe => "floe",
+            Self::Peer => "the peer",
+            Self::Both => "both",
+        }
+    }
+
+    /// Whether it is this agent, or its peer.
+    pub(crate) fn is(self, floe: bool) -> bool {
+        self == Self::Both || (self == Self::Floe) == floe
+    }
+}
+
+/// A TURN server, and whose only way it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Relay {
+    pub(crate) whose: Relayed,
+    /// `ADDRESS:PORT`.
+    pub(crate) server: String,
+    /// The client speaks with it over TCP, not UDP.
+    pub(crate) tcp: bool,
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
+}
+
+impl Relay {
+    /// Its URI (RFC 7065).
+    pub(crate) fn uri(&self) -> String {
+        format!("turn:{}{}", self.server, if self.tcp { "?transport=tcp" } else { "" })
+    }
+
+    /// What the client speaks with it over.
+    pub(crate) fn way(&self) -> &'static str {
+        if self.tcp { "TCP" } else { "UDP" }
+    }
+}
+
 /// How an agent is to run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -96,6 +147,8 @@ pub(crate) struct Options {
     pub(crate) conflict: Option<Role>,
     /// A STUN server, `ADDRESS:PORT`.
     pub(crate) stun: Option<String>,
+    /// A TURN server for who has nothing but relayed candidates.
+    pub(crate) relay: Option<Relay>,
     /// How many components, if not one.
     pub(crate) components: Option<u16>,
     /// Gather on 127.0.0.1 alone.
@@ -174,6 +227,11 @@ impl Implementation {
         !matches!(self, Self::Pion | Self::WebrtcIce)
     }
 
+    /// Whether it has ICE restarts.
+    pub(crate) fn restarts(self) -> bool {
+        !matches!(self, Self::Aioice | Self::Rice)
+    }
+
     /// Whether it can run here; what has to be built or installed for it is,
     /// at the first call, so call it outside the namespaces first.
     ///
@@ -241,6 +299,15 @@ impl Implementation {
         command.arg(if options.controlling { "--controlling" } else { "--controlled" });
         if let Some(components) = options.components {
             command.args(["--components", &components.to_string()]);
+        }
+        if let Some(relay) = &options.relay
+            && relay.whose.is(self == Self::Floe)
+        {
+            command.args(["--turn", &relay.uri()]);
+            command.args(["--user", relay.user, "--pass", relay.password]);
+            if self == Self::Floe {
+                command.args(["--candidates", "relay"]);
+            }
         }
         if let Some(server) = &options.stun {
             let scheme = if self == Self::Floe { "stun:" } else { "" };

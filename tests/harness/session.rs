@@ -214,16 +214,21 @@ impl Session {
     }
 
     /// Closes both and waits for their processes to end by themselves.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn close(self) {
+        self.close_with([0; 2]);
+    }
+
+    /// The same, with these exit codes.
+    pub(crate) fn close_with(mut self, codes: [i32; 2]) {
         self.closing = true;
         for side in &mut self.sides {
             side.write("{\"type\":\"close\"}\n");
             side.input = None;
         }
         self.until("the end of both", |sides| sides.iter().all(|side| side.ended));
-        for side in &mut self.sides {
+        for (side, code) in self.sides.iter_mut().zip(codes) {
             let status = side.child.wait().expect("a child of ours can be waited for");
-            assert!(status.success(), "{} exited with {status}", side.name);
+            assert_eq!(status.code(), Some(code), "{} exited with {status}", side.name);
         }
     }
 

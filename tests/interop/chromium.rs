@@ -3,6 +3,7 @@
 //! behind this agent takes it, and then the RTCPeerConnection is connected.
 
 mod dtls;
+mod relayed;
 
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use crate::harness::namespace::Namespace;
 use crate::harness::peers::Implementation::{Chromium, Floe};
 use crate::harness::peers::{Exchange, Implementation, Opener, Options, Over};
 use crate::harness::session::{Session, Side};
-use crate::run::{EXCHANGES, assert_transport, record, start, two_hosts};
+use crate::run::{
+    EXCHANGES, assert_relayed, assert_transport, exit_codes, record, start, two_hosts,
+};
 use dtls::{Certificate, Server, is_client_hello};
 
 /// A browser takes its time to start.
@@ -117,34 +120,58 @@ fn each_exchange(
     exchanges: &[Exchange],
     options: &Options,
 ) {
-    let Some(hosts) = two_hosts(test, agents) else { return };
+    if let Some(hosts) = two_hosts(test, agents) {
+        each_exchange_between(&hosts, agents, exchanges, options);
+    }
+}
+
+fn each_exchange_between(
+    hosts: &[Namespace; 2],
+    agents: [Implementation; 2],
+    exchanges: &[Exchange],
+    options: &Options,
+) {
     let certificate = Certificate::make();
     let fingerprint = Some(certificate.fingerprint());
     for exchange in exchanges {
         let fingerprint = fingerprint.clone();
         let options = Options { exchange: *exchange, fingerprint, ..options.clone() };
-        let mut session = connect(agents, &options, &hosts);
-        finish(&mut session, agents, &hosts, &certificate);
-        session.close();
+        let mut session = connect(agents, &options, hosts);
+        finish(&mut session, agents, hosts, &certificate);
+        let codes = exit_codes(&session, agents);
+        session.close_with(codes);
         record(agents, &options, "no", "DTLS handshake");
     }
 }
 
-/// The handshake, which is tried from the first connection on, comes to its
-/// end after both have restarted.
 fn both_restart(test: &str, agents: [Implementation; 2], options: &Options) {
-    let Some(hosts) = two_hosts(test, agents) else { return };
+    if let Some(hosts) = two_hosts(test, agents) {
+        restarts_between(&hosts, agents, &[0, 1], options);
+    }
+}
+
+/// The handshake, which is tried from the first connection on, comes to its
+/// end after these have restarted.
+fn restarts_between(
+    hosts: &[Namespace; 2],
+    agents: [Implementation; 2],
+    restarted_by: &[usize],
+    options: &Options,
+) {
     let certificate = Certificate::make();
     let fingerprint = Some(certificate.fingerprint());
     let options = Options { fingerprint, ..options.clone() };
-    let mut session = connect(agents, &options, &hosts);
-    for who in [0, 1] {
-        restart(&mut session, who, floe_of(agents));
+    let mut session = connect(agents, &options, hosts);
+    for who in restarted_by {
+        restart(&mut session, *who, floe_of(agents));
         assert_transport(&session, agents, options.over);
+        assert_relayed(&session, agents, &options);
     }
-    finish(&mut session, agents, &hosts, &certificate);
-    session.close();
-    record(agents, &options, "by either side", "DTLS handshake");
+    finish(&mut session, agents, hosts, &certificate);
+    let codes = exit_codes(&session, agents);
+    session.close_with(codes);
+    let by = if restarted_by.len() == 2 { "by either side" } else { "by floe" };
+    record(agents, &options, by, "DTLS handshake");
 }
 
 /// Which of the two is this agent.
@@ -164,6 +191,7 @@ fn connect(agents: [Implementation; 2], options: &Options, hosts: &[Namespace; 2
     assert!(candidates.iter().all(|line| is_named(line) == options.mdns), "{candidates:?}");
     until_same_pair(&mut session);
     assert_transport(&session, agents, options.over);
+    assert_relayed(&session, agents, options);
     session.until("a datagram", |sides| !sides[floe].received.is_empty());
     let (_, first) = &session.sides[floe].received[0];
     assert!(is_client_hello(first), "{first:02x?}");
@@ -172,6 +200,8 @@ fn connect(agents: [Implementation; 2], options: &Options, hosts: &[Namespace; 2
 
 /// A restart, until this agent has completed with the new credentials.
 fn restart(session: &mut Session, who: usize, floe: usize) {
+    // The page does not tell of which generation an end of candidates is.
+    session.until_gathered();
     let completed = session.sides[floe].times("completed");
     let generations = session.sides.each_ref().map(|side| side.ufrags.len());
     session.tell(who, &json!({"type": "restart"}));

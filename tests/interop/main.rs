@@ -6,9 +6,13 @@
 mod asked_for;
 mod chromium;
 mod conflict;
+#[path = "../coturn/mod.rs"]
+#[allow(dead_code, clippy::duplicate_mod)] // Others use the rest, and it is of its own.
+mod coturn;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the lab uses the rest")]
 mod harness;
+mod relayed;
 mod restart;
 mod run;
 mod tcp;

@@ -108,7 +108,7 @@ fn both_restart(test: &str, agents: [Implementation; 2], over: Over) {
 }
 
 /// One restart, until data flows again.
-fn restart(session: &mut Session, who: usize, payloads: &[Vec<u8>], meanwhile: bool) {
+pub(crate) fn restart(session: &mut Session, who: usize, payloads: &[Vec<u8>], meanwhile: bool) {
     let before = session.sides.each_ref().map(|side| side.times("completed"));
     let generations = session.sides.each_ref().map(|side| side.ufrags.len());
     session.hold();

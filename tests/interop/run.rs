@@ -74,7 +74,8 @@ pub(crate) fn negotiate(
     hosts: [Option<&Namespace>; 2],
 ) {
     let session = connect(agents, options, hosts);
-    session.close();
+    let codes = exit_codes(&session, agents);
+    session.close_with(codes);
     record(agents, options, "no", "both ways");
 }
 
@@ -100,6 +101,7 @@ pub(crate) fn connect(
         until_same_pairs(&mut session, components);
     }
     assert_transport(&session, agents, options.over);
+    assert_relayed(&session, agents, options);
     session.exchange(components.into(), &payloads(agents, options.over));
     session.sides.iter().for_each(assert_no_errors);
     session
@@ -146,6 +148,38 @@ pub(crate) fn assert_transport(session: &Session, agents: [Implementation; 2], o
     }
 }
 
+/// Who is to have nothing but relayed candidates must have at least one and
+/// have selected no other.
+pub(crate) fn assert_relayed(session: &Session, agents: [Implementation; 2], options: &Options) {
+    let Some(relay) = &options.relay else { return };
+    for (agent, side) in agents.into_iter().zip(&session.sides) {
+        if relay.whose.is(agent == Floe) {
+            let selected = side.selected.values().map(|(local, _)| local);
+            let known: Vec<_> = side.candidates.iter().chain(selected).collect();
+            assert!(!side.candidates.is_empty(), "it has told no candidate");
+            assert!(known.iter().all(|one| is_relayed(one)), "{known:?}");
+        } else {
+            assert!(!side.candidates.iter().any(|one| is_relayed(one)), "{:?}", side.candidates);
+        }
+    }
+}
+
+fn is_relayed(candidate: &str) -> bool {
+    candidate.contains(" typ relay ") || candidate.ends_with(" typ relay")
+}
+
+/// How the processes will end: `ice-probe` tells whether a relay is the only
+/// way. Whose candidate a relayed one is it does not know where the peer's
+/// checks were quicker than its signalling.
+pub(crate) fn exit_codes(session: &Session, agents: [Implementation; 2]) -> [i32; 2] {
+    const ONLY_BY_RELAY: i32 = 10;
+    [0, 1].map(|who| {
+        let mut ends = session.sides[who].selected.values().flat_map(|(one, other)| [one, other]);
+        let by_relay = agents[who] == Floe && ends.any(|end| is_relayed(end));
+        if by_relay { ONLY_BY_RELAY } else { 0 }
+    })
+}
+
 /// The type of a TCP candidate (RFC 6544 §4.5).
 fn tcp_type(candidate: &str) -> Option<&str> {
     let mut words = candidate.split_whitespace().skip(2);
@@ -175,6 +209,7 @@ pub(crate) fn record(agents: [Implementation; 2], options: &Options, restart: &s
         "exchange": options.exchange.name(),
         "components": options.components.unwrap_or(1),
         "mdns": options.mdns,
+        "relayed": options.relay.as_ref().map(|relay| [relay.whose.name(), relay.way()]),
         "restart": restart,
         "data": data,
     });

@@ -8,6 +8,8 @@
 #[allow(dead_code)] // Others use the rest.
 mod coturn;
 mod life;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -30,6 +32,15 @@ pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
 
 /// An agent that has nothing but the relays of these servers.
 pub(crate) fn relay_only(role: Role, servers: &[TurnServer]) -> Agent {
+    relay_only_with(role, servers, |_| ())
+}
+
+/// The same, with what `edit` changes.
+pub(crate) fn relay_only_with(
+    role: Role,
+    servers: &[TurnServer],
+    edit: impl FnOnce(&mut AgentConfig),
+) -> Agent {
     let mut config = AgentConfig::new(role);
     config.bind = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
     config.ice.include_loopback = true;
@@ -39,6 +50,7 @@ pub(crate) fn relay_only(role: Role, servers: &[TurnServer]) -> Agent {
     config.watch_network = false;
     // The tests of this file would else wait for each other's slots.
     config.pacer = Some(Pacer::new());
+    edit(&mut config);
     Agent::new(config).unwrap()
 }
 

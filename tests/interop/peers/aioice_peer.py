@@ -2,7 +2,9 @@
 
     aioice_peer.py --controlling|--controlled [--stun ADDRESS:PORT]
                    [--components N] [--no-ipv6]
+                   [--turn URI --user USER --pass PASSWORD]
 
+With --turn it has relayed candidates alone.
 aioice gathers on every address but loopback, hands its candidates over when
 gathering has ended, and lets data through from the moment of nomination, so
 that `connected` and `completed` come together.
@@ -40,7 +42,25 @@ def arguments():
     parser.add_argument("--stun", metavar="ADDRESS:PORT")
     parser.add_argument("--components", type=int, default=1)
     parser.add_argument("--no-ipv6", action="store_true")
+    parser.add_argument("--turn", metavar="URI", help="turn:ADDRESS:PORT[?transport=tcp]")
+    parser.add_argument("--user")
+    parser.add_argument("--pass", dest="password")
     return parser.parse_args()
+
+
+def relay(args):
+    """What a connection is told of the TURN server."""
+    if not args.turn:
+        return {}
+    server, _, transport = args.turn.removeprefix("turn:").partition("?transport=")
+    host, _, port = server.rpartition(":")
+    return {
+        "turn_server": (host, int(port)),
+        "turn_username": args.user,
+        "turn_password": args.password,
+        "turn_transport": transport or "udp",
+        "transport_policy": aioice.TransportPolicy.RELAY,
+    }
 
 
 class Peer:
@@ -54,6 +74,7 @@ class Peer:
             components=args.components,
             stun_server=server,
             use_ipv6=not args.no_ipv6,
+            **relay(args),
         )
         self.gathered = asyncio.Event()
         self.tasks = []

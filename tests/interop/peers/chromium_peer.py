@@ -2,6 +2,7 @@
 
     chromium_peer.py --controlling|--controlled [--no-trickle] [--mdns]
                      [--fingerprint XX:XX:...] [--browser PROGRAM]
+                     [--turn URI --user USER --pass PASSWORD]
 
 A page of Chromium's has an RTCPeerConnection with one data channel. This
 script drives it through the DevTools protocol and translates: to the page the
@@ -14,7 +15,8 @@ one that no certificate has, and its handshake can only fail; with it
 `{"type":"connection","state":...}` shows what becomes of it.
 
 Without --mdns Chromium is asked for its addresses; with it, it names them
-`<uuid>.local` and answers for the names by multicast DNS.
+`<uuid>.local` and answers for the names by multicast DNS. With --turn it has
+relayed candidates alone.
 
 Chromium ends when its DevTools pipe is closed, by whatever ends this script.
 """
@@ -50,7 +52,7 @@ FLAGS = [
 NO_FINGERPRINT = ":".join(["00"] * 32)
 
 PAGE = """
-const pc = new RTCPeerConnection({iceServers: []});
+const pc = new RTCPeerConnection(configuration);
 const say = (event) => tell(JSON.stringify(event));
 pc.onicecandidate = ({candidate}) => {
     if (candidate === null) say({event: 'end'});
@@ -100,14 +102,25 @@ def arguments():
     parser.add_argument("--mdns", action="store_true")
     parser.add_argument("--fingerprint", default=NO_FINGERPRINT)
     parser.add_argument("--browser", default="chromium")
+    parser.add_argument("--turn", metavar="URI")
+    parser.add_argument("--user")
+    parser.add_argument("--pass", dest="password")
     return parser.parse_args()
+
+
+def configuration(args):
+    """The RTCPeerConnection's."""
+    if not args.turn:
+        return {"iceServers": []}
+    server = {"urls": args.turn, "username": args.user, "credential": args.password}
+    return {"iceServers": [server], "iceTransportPolicy": "relay"}
 
 
 class Browser:
     """Chromium, over the two pipes of its DevTools protocol."""
 
-    def __init__(self, program, mdns, profile, on_event):
-        features = [] if mdns else ["--disable-features=WebRtcHideLocalIpsWithMdns"]
+    def __init__(self, args, profile, on_event):
+        features = [] if args.mdns else ["--disable-features=WebRtcHideLocalIpsWithMdns"]
         # The browser reads its descriptor 3 and writes 4.
         reserved = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
         commands, self.commands = os.pipe()
@@ -115,7 +128,7 @@ class Browser:
         os.dup2(commands, 3)
         os.dup2(replies, 4)
         self.process = subprocess.Popen(
-            [program, *FLAGS, *features, f"--user-data-dir={profile}", "about:blank"],
+            [args.browser, *FLAGS, *features, f"--user-data-dir={profile}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -123,6 +136,7 @@ class Browser:
         )
         for descriptor in {*reserved, commands, replies, 3, 4}:
             os.close(descriptor)
+        self.configuration = configuration(args)
         self.on_event = on_event
         self.numbers = itertools.count(1)
         self.waiting = {}
@@ -139,7 +153,8 @@ class Browser:
         self.session = attached["sessionId"]
         await self.call("Runtime.enable")
         await self.call("Runtime.addBinding", name="tell")
-        await self.evaluate(PAGE)
+        settings = f"const configuration = {json.dumps(self.configuration)};"
+        await self.evaluate(settings + PAGE)
 
     async def read(self, reader):
         while True:
@@ -205,7 +220,7 @@ class Peer:
         self.trickle = not args.no_trickle
         self.fingerprint = args.fingerprint
         self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self.browser = Browser(args.browser, args.mdns, self.profile.name, self.event)
+        self.browser = Browser(args, self.profile.name, self.event)
         self.version = 1
         # Of the present generations.
         self.ufrag = None

@@ -4,12 +4,14 @@
  *   libnice-peer --controlling|--controlled [--stun ADDRESS:PORT]
  *                [--bind ADDRESS] [--components N] [--no-trickle]
  *                [--regular-nomination] [--tcp|--only-tcp]
+ *                [--turn URI --user USER --pass PASSWORD]
  *
  * Without --bind libnice takes every address that is not loopback. With
  * --no-trickle candidates are printed only when gathering has ended, and the
  * peer's are given to libnice only when it has announced their end. As by
  * libnice's default every check of a controlling agent nominates; with
- * --regular-nomination it waits for better pairs, and offers "ice2". */
+ * --regular-nomination it waits for better pairs, and offers "ice2". With --turn,
+ * turn:ADDRESS:PORT[?transport=tcp], it has relayed candidates alone. */
 
 #include <nice/agent.h>
 #include <json-glib/json-glib.h>
@@ -36,13 +38,16 @@ typedef struct {
 } Peer;
 
 static gboolean controlling, controlled, no_trickle, regular_nomination, tcp, only_tcp;
-static gchar *stun, *bind_address;
+static gchar *stun, *bind_address, *turn, *user, *password;
 static gint components = 1;
 
 static const GOptionEntry options[] = {
     {"controlling", 0, 0, G_OPTION_ARG_NONE, &controlling, "take the controlling role", NULL},
     {"controlled", 0, 0, G_OPTION_ARG_NONE, &controlled, "take the controlled role", NULL},
     {"stun", 0, 0, G_OPTION_ARG_STRING, &stun, "STUN server", "ADDRESS:PORT"},
+    {"turn", 0, 0, G_OPTION_ARG_STRING, &turn, "TURN server, for relayed candidates alone", "URI"},
+    {"user", 0, 0, G_OPTION_ARG_STRING, &user, "the server's user", "USER"},
+    {"pass", 0, 0, G_OPTION_ARG_STRING, &password, "the user's password", "PASSWORD"},
     {"bind", 0, 0, G_OPTION_ARG_STRING, &bind_address, "gather on this address only", "ADDRESS"},
     {"components", 0, 0, G_OPTION_ARG_INT, &components, "components of the stream", "N"},
     {"no-trickle", 0, 0, G_OPTION_ARG_NONE, &no_trickle, "exchange complete lists", NULL},
@@ -414,6 +419,41 @@ static void configure(NiceAgent *agent)
     }
 }
 
+/* Each component has to be told of the server. */
+static void configure_relay(Peer *peer)
+{
+    const char *scheme = "turn:", *query = "?transport=tcp";
+    gboolean over_tcp = g_str_has_suffix(turn, query);
+    gchar *server = g_strndup(turn, strlen(turn) - (over_tcp ? strlen(query) : 0));
+    gchar *colon = strrchr(server, ':');
+    gchar *host = server + strlen(scheme);
+    guint component;
+
+    if (!g_str_has_prefix(server, scheme) || colon < host || !user || !password) {
+        fprintf(stderr, "--turn needs turn:ADDRESS:PORT, --user and --pass\n");
+        exit(2);
+    }
+    *colon = '\0';
+    g_object_set(peer->agent, "force-relay", TRUE, NULL);
+    for (component = 1; component <= peer->components; component++)
+        if (!nice_agent_set_relay_info(peer->agent, peer->stream, component, host,
+                                       (guint)atoi(colon + 1), user, password,
+                                       over_tcp ? NICE_RELAY_TYPE_TURN_TCP
+                                                : NICE_RELAY_TYPE_TURN_UDP)) {
+            fprintf(stderr, "libnice does not take --turn\n");
+            exit(2);
+        }
+    g_free(server);
+}
+
+/* The relays are given back first. */
+static void on_closed(GObject *agent, GAsyncResult *result, gpointer loop)
+{
+    (void)agent;
+    (void)result;
+    g_main_loop_quit(loop);
+}
+
 int main(int argc, char **argv)
 {
     Peer peer = {0};
@@ -444,6 +484,8 @@ int main(int argc, char **argv)
     g_signal_connect(peer.agent, "new-selected-pair-full", G_CALLBACK(on_selected), &peer);
 
     peer.stream = nice_agent_add_stream(peer.agent, peer.components);
+    if (turn)
+        configure_relay(&peer);
     /* generate_local_candidate_sdp and its reader want the stream named. */
     nice_agent_set_stream_name(peer.agent, peer.stream, "application");
     for (i = 1; i <= peer.components; i++)
@@ -459,6 +501,8 @@ int main(int argc, char **argv)
     g_io_add_watch(input, G_IO_IN | G_IO_HUP, on_input, &peer);
     g_main_loop_run(peer.loop);
     g_io_channel_unref(input);
+    nice_agent_close_async(peer.agent, on_closed, peer.loop);
+    g_main_loop_run(peer.loop);
     print_state(&peer, "closed");
     g_object_unref(peer.agent);
     g_main_loop_unref(peer.loop);

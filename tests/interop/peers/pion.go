@@ -2,12 +2,14 @@
 //
 //	pion-peer --controlling|--controlled [--stun ADDRESS:PORT]
 //	          [--no-trickle] [--ipv4-only] [--loopback] [--only-tcp]
+//	          [--turn URI --user USER --pass PASSWORD]
 //
 // pion has one component. It lets data through from the moment at which it
 // selects a pair and has no state beyond that one, so that `connected` and
 // `completed` come together. A restart closes its sockets: no data passes
 // until it has selected again. It hides mDNS names from itself here. Over TCP
-// it accepts connections and opens none.
+// it accepts connections and opens none. With --turn it has relayed candidates
+// alone.
 package main
 
 import (
@@ -282,6 +284,9 @@ func run() error {
 	ipv4Only := flag.Bool("ipv4-only", false, "no IPv6 candidates")
 	loopback := flag.Bool("loopback", false, "loopback candidates too")
 	onlyTCP := flag.Bool("only-tcp", false, "passive TCP candidates, and no others")
+	turn := flag.String("turn", "", "TURN server, `URI`")
+	user := flag.String("user", "", "the server's user")
+	password := flag.String("pass", "", "the user's password")
 	flag.Parse()
 	if *controlling == *controlled {
 		return fmt.Errorf("either --controlling or --controlled")
@@ -315,6 +320,15 @@ func run() error {
 		}
 		config.Urls = append(config.Urls, url)
 		config.CandidateTypes = append(config.CandidateTypes, ice.CandidateTypeServerReflexive)
+	}
+	if *turn != "" {
+		url, err := ice.ParseURL(*turn)
+		if err != nil {
+			return err
+		}
+		url.Username, url.Password = *user, *password
+		config.Urls = append(config.Urls, url)
+		config.CandidateTypes = []ice.CandidateType{ice.CandidateTypeRelay}
 	}
 	agent, err := ice.NewAgent(&config)
 	if err != nil {
