@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -213,18 +213,25 @@ impl Session {
         self.sides[from].write(&format!("{line}\n"));
     }
 
-    /// Closes both and waits for their processes to end by themselves.
-    pub(crate) fn close(mut self) {
+    /// Closes both and waits for their processes to end by themselves, and
+    /// without a fault.
+    pub(crate) fn close(self) {
+        let names = self.sides.each_ref().map(|side| side.name.clone());
+        for (name, status) in names.iter().zip(self.end()) {
+            assert!(status.success(), "{name} exited with {status}");
+        }
+    }
+
+    /// Closes both and waits for their processes to end by themselves; gives
+    /// how they ended.
+    pub(crate) fn end(mut self) -> [ExitStatus; 2] {
         self.closing = true;
         for side in &mut self.sides {
             side.write("{\"type\":\"close\"}\n");
             side.input = None;
         }
         self.until("the end of both", |sides| sides.iter().all(|side| side.ended));
-        for side in &mut self.sides {
-            let status = side.child.wait().expect("a child of ours can be waited for");
-            assert!(status.success(), "{} exited with {status}", side.name);
-        }
+        self.sides.each_mut().map(|side| side.child.wait().expect("a child can be waited for"))
     }
 
     fn take(&mut self, from: usize, at: Instant, line: String) {
