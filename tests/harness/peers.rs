@@ -1,5 +1,6 @@
 //! The agents under test and the foreign ones, as commands to run.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::programs::{self, Program, built, source};
@@ -54,6 +55,8 @@ pub(crate) enum Over {
     UdpThoughTcpIsOffered,
     /// TCP alone.
     Tcp(Opener),
+    /// Both, of this agent with itself.
+    Both,
 }
 
 impl Over {
@@ -70,6 +73,7 @@ impl Over {
             Self::Tcp(Opener::Peer) => "TCP, the peer opens",
             Self::Tcp(Opener::Either) => "TCP, either opens",
             Self::Tcp(Opener::AtOnce) => "TCP, both open",
+            Self::Both => "UDP and TCP",
         }
     }
 }
@@ -149,6 +153,10 @@ pub(crate) struct Options {
     pub(crate) stun: Option<String>,
     /// A TURN server for who has nothing but relayed candidates.
     pub(crate) relay: Option<Relay>,
+    /// This agent's TURN servers.
+    pub(crate) turn: Vec<Turn>,
+    /// A certificate that this agent trusts, with TURN over TLS.
+    pub(crate) ca: Option<PathBuf>,
     /// How many components, if not one.
     pub(crate) components: Option<u16>,
     /// Gather on 127.0.0.1 alone.
@@ -165,6 +173,14 @@ pub(crate) struct Options {
     pub(crate) mdns: bool,
     /// What Chromium is told to expect: the SHA-256 of a certificate.
     pub(crate) fingerprint: Option<String>,
+}
+
+/// A TURN server for an agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) uri: String,
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
 }
 
 impl Exchange {
@@ -312,7 +328,7 @@ impl Implementation {
         if let Some(server) = &options.stun {
             let scheme = if self == Self::Floe { "stun:" } else { "" };
             command.args(["--stun", &format!("{scheme}{server}")]);
-            if over_tcp {
+            if over_tcp || options.over == Over::Both {
                 command.args(["--stun", &format!("stun:{server}?transport=tcp")]);
             }
         }
@@ -337,7 +353,7 @@ impl Implementation {
 fn floe(command: &mut Command, options: &Options) {
     let transport = match options.over {
         Over::Udp => "udp",
-        Over::UdpThoughTcpIsOffered => "udp,tcp",
+        Over::UdpThoughTcpIsOffered | Over::Both => "udp,tcp",
         Over::Tcp(Opener::Floe) => "tcp-active",
         Over::Tcp(Opener::Peer) => "tcp-passive",
         Over::Tcp(Opener::Either) => "tcp",
@@ -348,6 +364,12 @@ fn floe(command: &mut Command, options: &Options) {
         command.args(["--include-loopback", "--bind", "127.0.0.1"]);
     }
     command.args(options.ipv4_only.then_some("--ipv4-only"));
+    for Turn { uri, user, password } in &options.turn {
+        command.args(["--turn", uri, "--user", user, "--pass", password]);
+    }
+    if let Some(file) = &options.ca {
+        command.arg("--ca").arg(file);
+    }
 }
 
 fn libnice(command: &mut Command, options: &Options) {
@@ -356,7 +378,7 @@ fn libnice(command: &mut Command, options: &Options) {
     }
     match options.over {
         Over::Udp => {}
-        Over::UdpThoughTcpIsOffered => drop(command.arg("--tcp")),
+        Over::UdpThoughTcpIsOffered | Over::Both => drop(command.arg("--tcp")),
         Over::Tcp(_) => drop(command.arg("--only-tcp")),
     }
     command.args(options.regular_nomination.then_some("--regular-nomination"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -213,23 +213,30 @@ impl Session {
         self.sides[from].write(&format!("{line}\n"));
     }
 
-    /// Closes both and waits for their processes to end by themselves.
+    /// Closes both and waits for their processes to end by themselves, and
+    /// without a fault.
     pub(crate) fn close(self) {
         self.close_with([0; 2]);
     }
 
     /// The same, with these exit codes.
-    pub(crate) fn close_with(mut self, codes: [i32; 2]) {
+    pub(crate) fn close_with(self, codes: [i32; 2]) {
+        let names = self.sides.each_ref().map(|side| side.name.clone());
+        for ((name, status), code) in names.iter().zip(self.end()).zip(codes) {
+            assert_eq!(status.code(), Some(code), "{name} exited with {status}");
+        }
+    }
+
+    /// Closes both and waits for their processes to end by themselves; gives
+    /// how they ended.
+    pub(crate) fn end(mut self) -> [ExitStatus; 2] {
         self.closing = true;
         for side in &mut self.sides {
             side.write("{\"type\":\"close\"}\n");
             side.input = None;
         }
         self.until("the end of both", |sides| sides.iter().all(|side| side.ended));
-        for (side, code) in self.sides.iter_mut().zip(codes) {
-            let status = side.child.wait().expect("a child of ours can be waited for");
-            assert_eq!(status.code(), Some(code), "{} exited with {status}", side.name);
-        }
+        self.sides.each_mut().map(|side| side.child.wait().expect("a child can be waited for"))
     }
 
     fn take(&mut self, from: usize, at: Instant, line: String) {

@@ -143,6 +143,7 @@ pub(crate) fn assert_transport(session: &Session, agents: [Implementation; 2], o
             Over::Tcp(Opener::Peer) => types == (Some("passive"), Some("active")),
             Over::Tcp(Opener::Either) => types.0.is_some() && types.1.is_some(),
             Over::Tcp(Opener::AtOnce) => types == (Some("so"), Some("so")),
+            Over::Both => types.0.is_some() == types.1.is_some(),
         };
         assert!(right, "{local} with {remote}, and not over {}", over.name());
     }

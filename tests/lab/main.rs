@@ -20,6 +20,8 @@ mod quic;
 mod reasons;
 mod reference;
 mod reference_udp;
+mod relay;
+mod relayed;
 mod rules;
 mod simultaneous;
 mod stun_message;
@@ -273,14 +275,20 @@ impl Server {
     fn start(lab: &Lab, address: SocketAddrV4) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ice-probe"));
         command.args(["serve", "--json", "--listen", &address.to_string()]);
+        let (server, line) = Self::spawn(lab, command);
+        assert!(line.contains(&format!("stun:{address}")), "{line}");
+        server
+    }
+
+    /// Runs the command on the lab's server; gives what it says when it listens.
+    fn spawn(lab: &Lab, mut command: Command) -> (Self, String) {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = lab.server.run(|| command.spawn()).expect("ice-probe starts");
         let mut server = Self(child);
         let output = server.0.stdout.take().expect("stdout was asked for");
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).expect("it prints where it listens");
-        assert!(line.contains(&format!("stun:{address}")), "{line}");
-        server
+        (server, line)
     }
 }
 
