@@ -91,15 +91,24 @@ pub(crate) struct Connected {
     /// From when the second of them had the other's first lines until both
     /// could send.
     pub(crate) usable: Duration,
-    /// Each side's selected pair: the kinds of its candidates, local and remote.
-    pub(crate) kinds: [[String; 2]; 2],
+    /// Each side's selected pair, local and remote.
+    pub(crate) selected: [[String; 2]; 2],
+    /// Whether a side can tell that its pair goes by a relay: its own, though
+    /// the peer's NAT may have given that another port, or one that it was told
+    /// of.
+    pub(crate) relayed: [bool; 2],
     pub(crate) codes: [Option<i32>; 2],
 }
 
 impl Connected {
-    /// Both sides' pairs go by a relay.
-    pub(crate) fn relayed(&self) -> bool {
-        self.kinds.iter().all(|pair| pair.iter().any(|kind| kind == "relay"))
+    /// Of each side, the kinds of its selected pair.
+    pub(crate) fn kinds(&self) -> [[&str; 2]; 2] {
+        self.selected.each_ref().map(|pair| pair.each_ref().map(|candidate| kind(candidate)))
+    }
+
+    /// Whether the two are connected by a relay: one of them has it for sure.
+    pub(crate) fn by_relay(&self) -> bool {
+        self.relayed.contains(&true)
     }
 }
 
@@ -128,12 +137,23 @@ pub(crate) fn negotiate(lab: &Lab, relay: &Relay, how: Signalling) -> Result<Con
     }
     let usable = session.sides.iter().filter_map(Side::connected_at).max();
     let usable = usable.map_or(LIMIT, |at| at.saturating_duration_since(start));
-    let kinds = session.sides.each_ref().map(|side| {
+    let selected = session.sides.each_ref().map(|side| {
         let (local, remote) = side.selected.get(&1).expect("a completed agent has selected");
-        [local, remote].map(|candidate| kind(candidate).to_owned())
+        [local, remote].map(Clone::clone)
     });
+    let relayed = session.sides.each_ref().map(by_relay);
     let codes = session.end().map(|status| status.code());
-    Ok(Connected { usable, kinds, codes })
+    Ok(Connected { usable, selected, relayed, codes })
+}
+
+/// What [`Connected::relayed`] is of one side.
+fn by_relay(side: &Side) -> bool {
+    let (local, remote) = side.selected.get(&1).expect("a completed agent has selected");
+    let word = |line: &str, number| line.split(' ').nth(number).unwrap_or_default().to_owned();
+    let base = [9, 11].map(|number| word(local, number));
+    let ours = side.candidates.iter().filter(|line| kind(line) == "relay");
+    let mut bases = ours.map(|line| [4, 5].map(|number| word(line, number)));
+    kind(local) == "relay" || kind(remote) == "relay" || bases.any(|relay| relay == base)
 }
 
 /// The states and errors of both.

@@ -1,6 +1,7 @@
 //! What a session has shown so far, boiled down to an exit code.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use floe::agent::{Event, State};
 use floe::candidate::Kind;
@@ -17,6 +18,8 @@ pub(crate) struct Outcome {
     candidates: usize,
     gathered: bool,
     server_worked: bool,
+    /// Our relayed addresses.
+    relays: BTreeSet<SocketAddr>,
     unresolved: BTreeSet<Box<str>>,
     unreached: BTreeSet<Box<str>>,
     refused: BTreeSet<Box<str>>,
@@ -40,6 +43,9 @@ impl Outcome {
                 self.candidates += 1;
                 self.server_worked |=
                     matches!(candidate.kind, Kind::ServerReflexive | Kind::Relayed);
+                if candidate.kind == Kind::Relayed {
+                    self.relays.extend(candidate.address());
+                }
             }
             Event::EndOfCandidates { .. } => self.gathered = true,
             Event::CandidateError { uri, cause, .. } => {
@@ -57,7 +63,9 @@ impl Outcome {
             }
             Event::State { state: State::Failed, .. } => self.lost = self.connected,
             Event::Selected { local, remote, .. } => {
-                self.relayed = [local, remote].iter().any(|end| end.kind == Kind::Relayed);
+                // The peer may see our relay by another port: then its base tells.
+                let base = local.related.is_some_and(|base| self.relays.contains(&base));
+                self.relayed = base || [local, remote].iter().any(|end| end.kind == Kind::Relayed);
             }
             _ => {}
         }
@@ -202,5 +210,24 @@ mod tests {
             ends(0, &[connected.clone(), relayed.clone()], Exit::Relayed, Exit::Relayed);
             ends(0, &[connected.clone(), relayed, direct.clone()], Exit::Direct, Exit::Direct);
         }
+    }
+
+    /// A NAT of the peer's has changed the port of what came from our relay.
+    #[test]
+    fn a_relay_that_the_peer_sees_otherwise_counts() {
+        let seen: Candidate =
+            "candidate:p1 1 UDP 1 192.0.2.1 6000 typ prflx raddr 192.0.2.1 rport 5000"
+                .parse()
+                .unwrap();
+        let pair = Event::Selected {
+            stream: StreamId(0),
+            component: ComponentId::ONE,
+            local: seen.into(),
+            remote: candidate("srflx").into(),
+        };
+        let events = [state(State::Connected), pair];
+        let relay = [gathered("relay")];
+        ends(1, &[relay.as_slice(), &events].concat(), Exit::Relayed, Exit::Relayed);
+        ends(1, &[&[gathered("host")], events.as_slice()].concat(), Exit::Direct, Exit::Direct);
     }
 }
