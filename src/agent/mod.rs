@@ -156,6 +156,7 @@ mod gathering;
 mod incoming;
 mod input;
 mod keepalive;
+mod legs;
 mod log;
 #[cfg(feature = "serde")]
 mod logfile;

@@ -5,9 +5,8 @@
 //! made for it. What it relays is a base like others, one for each family.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use crate::agent::base::{Base, BasePhase, Purpose, Seat};
+use crate::agent::base::Purpose;
 use crate::agent::outgoing::{Outgoing, What};
 use crate::agent::{BaseId, Core, DropReason, Event, Happened, SocketOp, StreamId};
 use crate::candidate::ComponentId;
@@ -16,17 +15,11 @@ use crate::gather::{Cause, NOT_REACHED};
 use crate::net::{self, Family, Protocol};
 use crate::stun::{Message, Method, TransactionId};
 use crate::timer::Time;
-use crate::turn::{Client, Families, Handled, Redirects, Settings};
-
-/// Relays of an agent, those included that are only asked for.
-const MAX_RELAYS: usize = 256;
+use crate::turn::{Client, Families, Handled, Redirects};
 
 /// Consent checks in a row without an answer after which a server that answers
 /// nothing is given up.
 const GIVEN_UP: usize = 3;
-
-/// How long an allocation is to last without being refreshed (RFC 8656 §3.2).
-const LIFETIME: Duration = Duration::from_secs(600);
 
 /// Try Alternate (RFC 8489 §14.8).
 const ALTERNATE: u16 = 300;
@@ -52,11 +45,11 @@ pub(super) struct Relay {
     /// Where the server is asked.
     pub(super) address: SocketAddr,
     pub(super) client: Client,
-    families: Families,
-    redirects: Redirects,
+    pub(super) families: Families,
+    pub(super) redirects: Redirects,
     pub(super) phase: Phase,
     /// Gathering waits for it until then.
-    deadline: Time,
+    pub(super) deadline: Time,
     /// What it relays.
     pub(super) bases: Vec<BaseId>,
     /// Peers for which permission was asked, and those with a channel.
@@ -93,187 +86,8 @@ impl Core {
         config.gather_relayed && !config.gather_host && !config.gather_server_reflexive
     }
 
-    fn uses_relays(&self) -> bool {
+    pub(super) fn uses_relays(&self) -> bool {
         self.config.gather_relayed && !self.config.lite && !self.config.turn_servers.is_empty()
-    }
-
-    /// Has the names of TURN servers resolved, those excepted that are asked
-    /// for behind the first `waiting` of the operations.
-    pub(super) fn ask_resolver_for_relays(&mut self, waiting: usize) {
-        if !self.uses_relays() {
-            return;
-        }
-        let servers = &self.config.turn_servers;
-        if self.relays.addresses.is_empty() {
-            let known = |address: SocketAddr| Box::from([net::canonical(address)]);
-            self.relays.addresses = servers.iter().map(|s| s.address.map(known)).collect();
-        }
-        let offset = self.config.stun_servers.len();
-        for (at, addresses) in self.relays.addresses.iter().enumerate() {
-            let resolve = SocketOp::Resolve { server: offset + at };
-            if addresses.is_none() && !self.socket_ops.iter().skip(waiting).any(|op| *op == resolve)
-            {
-                self.socket_ops.push_back(resolve);
-            }
-        }
-    }
-
-    /// The name of a TURN server was resolved, or not where there is no address.
-    pub(super) fn relay_resolved(&mut self, server: usize, addresses: &[SocketAddr], now: Time) {
-        let Some(entry) = self.relays.addresses.get_mut(server).filter(|e| e.is_none()) else {
-            return;
-        };
-        *entry = Some(addresses.iter().map(|address| net::canonical(*address)).collect());
-        if addresses.is_empty() {
-            let text = "the server's name did not resolve";
-            self.report_relay(server, Cause::Unresolved, NOT_REACHED, text.into(), now);
-        }
-        self.seek_relays(now);
-        self.end_waiting_gathering(now);
-    }
-
-    /// Begins what relays there should be and are not: from each UDP base
-    /// through each server over UDP, and over one connection a component to
-    /// each of the others.
-    pub(super) fn seek_relays(&mut self, now: Time) {
-        if !self.uses_relays() {
-            return;
-        }
-        for server in 0..self.relays.addresses.len() {
-            let Some(addresses) = self.relays.addresses[server].clone() else { continue };
-            if self.config.turn_servers[server].transport.is_reliable() {
-                self.seek_over_connections(server, &addresses, now);
-            } else {
-                self.seek_over_udp(server, &addresses, now);
-            }
-        }
-    }
-
-    fn seek_over_udp(&mut self, server: usize, addresses: &[SocketAddr], now: Time) {
-        let is_leg = |base: &&Base| {
-            base.purpose == Purpose::Candidates && base.tcp_type.is_none() && base.is_open()
-        };
-        let whole = |base: &Base| (base.id, base.stream, base.component, base.ip);
-        let legs: Vec<_> = self.bases.iter().filter(is_leg).map(whole).collect();
-        for (leg, stream, component, ip) in legs {
-            let known = |relay: &Relay| (relay.leg, relay.server) == (leg, server);
-            let to = addresses.iter().find(|to| reaches(ip, to.ip()));
-            if let Some(to) = to.filter(|_| !self.relays.all.iter().any(known)) {
-                let slot = Phase::Waiting(self.pacer.reserve(now));
-                self.begin_relay((leg, stream, component), server, *to, slot, now);
-            }
-        }
-    }
-
-    fn seek_over_connections(&mut self, server: usize, addresses: &[SocketAddr], now: Time) {
-        let sessions: Vec<(StreamId, u16)> = self
-            .streams
-            .iter()
-            .filter(|stream| !stream.current.gathering.awaits_addresses())
-            .map(|stream| (stream.id, stream.current.list))
-            .collect();
-        for (stream, list) in sessions {
-            for at in 0..self.checks.components(list).len() {
-                let component = self.checks.components(list)[at].id;
-                let is_its = |relay: &&Relay| {
-                    (relay.stream, relay.component, relay.server) == (stream, component, server)
-                };
-                match self.relays.all.iter().find(is_its).map(|relay| relay.leg) {
-                    Some(leg) => self.seat_leg(leg, list, now),
-                    None => self.open_leg((stream, component, list), server, addresses, now),
-                }
-            }
-        }
-    }
-
-    /// A session takes part in a leg that is there already.
-    fn seat_leg(&mut self, leg: BaseId, list: u16, now: Time) {
-        let Some(base) = self.base_mut(leg) else { return };
-        if base.seat(list).is_none() {
-            base.seats.push(Seat::new(list, u16::MAX));
-            self.seat_relayed(leg, list, now);
-        }
-    }
-
-    fn open_leg(
-        &mut self,
-        (stream, component, list): (StreamId, ComponentId, u16),
-        server: usize,
-        addresses: &[SocketAddr],
-        now: Time,
-    ) {
-        let wanted = |to: &&SocketAddr| match Family::of(to.ip()) {
-            Family::V4 => self.config.ipv4,
-            Family::V6 => self.config.ipv6,
-        };
-        let to: Box<[SocketAddr]> = addresses.iter().filter(wanted).copied().collect();
-        let Some(first) = to.first().copied() else { return };
-        let base = self.next_base();
-        self.bases.push(Base {
-            id: base,
-            purpose: Purpose::Leg,
-            stream,
-            component,
-            tcp_type: None,
-            ip: net::unspecified(Family::of(first.ip())),
-            prefix: None,
-            scope: 0,
-            phase: BasePhase::Binding,
-            seats: vec![Seat::new(list, u16::MAX)],
-        });
-        self.socket_ops.push_back(SocketOp::ConnectServer { base, server, to });
-        self.begin_relay((base, stream, component), server, first, Phase::Connecting, now);
-    }
-
-    fn begin_relay(
-        &mut self,
-        (leg, stream, component): (BaseId, StreamId, ComponentId),
-        server: usize,
-        address: SocketAddr,
-        phase: Phase,
-        now: Time,
-    ) {
-        if self.relays.all.len() >= MAX_RELAYS {
-            return;
-        }
-        let families = self.relay_families();
-        let client = self.relay_client(server, families);
-        let deadline = now + self.config.gather_timeout;
-        self.relays.all.push(Relay {
-            leg,
-            stream,
-            component,
-            server,
-            address,
-            client,
-            families,
-            redirects: Redirects::from(address, now),
-            phase,
-            deadline,
-            bases: Vec::new(),
-            permits: Vec::new(),
-            channels: Vec::new(),
-        });
-    }
-
-    fn relay_families(&self) -> Families {
-        match (self.config.ipv4, self.config.ipv6) {
-            (true, true) => Families::Both,
-            (false, true) => Families::V6,
-            (_, false) => Families::V4,
-        }
-    }
-
-    fn relay_client(&self, server: usize, families: Families) -> Client {
-        let entry = &self.config.turn_servers[server];
-        Client::new(Settings {
-            reliable: entry.transport.is_reliable(),
-            families,
-            // Where nothing is asked for, servers were seen to say more than they keep.
-            lifetime: Some(LIFETIME),
-            pacer: self.pacer.clone(),
-            ..Settings::new(entry.secrets.clone())
-        })
     }
 
     /// The server sends us to another one (RFC 8489 §10).
@@ -325,49 +139,6 @@ impl Core {
     /// The relay that a relayed base stands on.
     pub(super) fn relay_under(&self, base: BaseId) -> Option<&Relay> {
         self.relays.all.iter().find(|relay| relay.bases.contains(&base))
-    }
-
-    /// A connection to a server is open.
-    pub(super) fn leg_connected(
-        &mut self,
-        leg: BaseId,
-        to: SocketAddr,
-        local: SocketAddr,
-        now: Time,
-    ) {
-        let Some(base) = self.base_mut(leg) else { return };
-        if base.phase == BasePhase::Abandoned {
-            base.phase = BasePhase::Open(local);
-            return self.close_base(leg, now);
-        }
-        base.phase = BasePhase::Open(local);
-        self.log.add(now, || Happened::SocketOpened { base: leg, local });
-        let slot = self.pacer.reserve(now);
-        if let Some(relay) = self.relays.all.iter_mut().find(|relay| relay.leg == leg) {
-            (relay.address, relay.phase) = (net::canonical(to), Phase::Waiting(slot));
-        }
-    }
-
-    /// A connection to a server could not be opened, or is gone.
-    pub(super) fn leg_failed(&mut self, leg: BaseId, kind: std::io::ErrorKind, now: Time) {
-        let Some(at) = self.relays.all.iter().position(|relay| relay.leg == leg) else { return };
-        let address = self.relays.all[at].address;
-        let word = net::error_word(kind);
-        let text = match self.relays.all[at].phase {
-            Phase::Connecting => format!("there is no connection to {address}: {word}"),
-            _ => format!("the connection to {address} ended: {word}"),
-        };
-        self.server_refused(leg, Cause::NotReached, text.into(), now);
-    }
-
-    /// There is no connection to a server, for this reason.
-    pub(super) fn server_refused(&mut self, leg: BaseId, cause: Cause, text: Box<str>, now: Time) {
-        let Some(at) = self.relays.all.iter().position(|relay| relay.leg == leg) else { return };
-        // A socket that never was has nothing to close.
-        self.bases.retain(|base| base.id != leg || base.is_open());
-        if self.relays.all[at].phase != Phase::Over {
-            self.end_relay(at, cause, NOT_REACHED, text, now);
-        }
     }
 
     /// A message of a server that is no data.
@@ -512,7 +283,14 @@ impl Core {
         }
     }
 
-    fn report_relay(&mut self, server: usize, cause: Cause, code: u16, text: Box<str>, now: Time) {
+    pub(super) fn report_relay(
+        &mut self,
+        server: usize,
+        cause: Cause,
+        code: u16,
+        text: Box<str>,
+        now: Time,
+    ) {
         let Some(entry) = self.config.turn_servers.get(server) else { return };
         let uri = entry.uri.clone();
         let server = self.config.stun_servers.len() + server;
@@ -528,11 +306,4 @@ impl Core {
             && (self.relays.addresses.iter().any(Option::is_none)
                 || self.relays.all.iter().filter(is_its).any(|relay| !relay.is_settled()))
     }
-}
-
-/// Whether what is sent from one address can arrive at the other.
-fn reaches(from: IpAddr, to: IpAddr) -> bool {
-    Family::of(from) == Family::of(to)
-        && net::is_link_local_v6(from) == net::is_link_local_v6(to)
-        && (!from.is_loopback() || to.is_loopback())
 }
