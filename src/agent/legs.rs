@@ -52,7 +52,7 @@ impl Core {
             self.report_relay(server, Cause::Unresolved, NOT_REACHED, text.into(), now);
         }
         self.seek_relays(now);
-        self.end_waiting_gathering(now);
+        self.end_waiting_gathering();
     }
 
     /// Begins what relays there should be and are not: from each UDP base

@@ -158,6 +158,8 @@ impl Core {
 
     /// Does what is due.
     pub(super) fn advance_relays(&mut self, now: Time) {
+        // What was waited for may be gone with its session or its address.
+        self.end_waiting_gathering();
         if self.relays.all.is_empty() {
             return;
         }
@@ -277,7 +279,7 @@ impl Core {
         if self.base(leg).is_some_and(|base| base.purpose == Purpose::Leg) {
             self.close_base(leg, now);
         }
-        self.end_waiting_gathering(now);
+        self.end_waiting_gathering();
         if was_open && carried {
             self.recover_from_lost_relay(stream, now);
         }

@@ -92,7 +92,7 @@ impl Core {
             }
             self.keep_alive(leg, address, now);
         }
-        self.end_waiting_gathering(now);
+        self.end_waiting_gathering();
     }
 
     /// What is relayed over a leg takes part in a session of the leg.
@@ -259,7 +259,7 @@ impl Core {
     }
 
     /// Gathering that has only waited for relays has ended.
-    pub(super) fn end_waiting_gathering(&mut self, _now: Time) {
+    pub(super) fn end_waiting_gathering(&mut self) {
         let waiting = self.streams.iter().filter(|stream| stream.current.gathering.awaits_relays());
         let lists: Vec<u16> = waiting.map(|stream| stream.current.list).collect();
         lists.into_iter().for_each(|list| self.end_gathering(list));
