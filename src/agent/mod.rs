@@ -20,6 +20,11 @@
 //!   All else is application data, and only from an address between
 //!   [`Event::PathOpened`] and [`Event::PathClosed`]; it is sent as the latest
 //!   [`Event::SendPath`] says.
+//! - Where a TURN server relays ([`Event::Relayed`]), what comes from it goes
+//!   through [`Core::unwrap`] first, which tells base, peer and datagram; messages
+//!   are given to the core as they came, or unwrapped. What the application sends
+//!   on a relayed base goes through [`Core::wrap`]; the core's own messages are
+//!   wrapped already.
 //! - What a peer sends is never an error, but dropped and counted
 //!   ([`Core::drops`]). A [`CommandError`] is the caller's own mistake, and the
 //!   session goes on as if the call had not been made.
