@@ -14,9 +14,14 @@ pub(crate) struct ReachOptions {
     /// repeatable
     #[arg(long, value_name = "FILE", value_parser = authority)]
     ca: Vec<Authority>,
-    /// Reach TURN servers over TCP and TLS through this proxy, as
-    /// http://[USER:PASS@]HOST:PORT or socks5://[USER:PASS@]HOST:PORT
-    #[arg(long, value_name = "URI", value_parser = ProxyParser)]
+    /// The proxy.
+    #[arg(
+        long,
+        value_name = "URI",
+        value_parser = ProxyParser,
+        help = "Reach TURN servers over TCP and TLS through this proxy, as \
+                http://[USER:PASS@]HOST:PORT or socks5://[USER:PASS@]HOST:PORT"
+    )]
     proxy: Option<Proxy>,
 }
 

@@ -13,9 +13,13 @@ pub(crate) const VARIABLE: &str = "ICE_PROBE_PASS";
 /// The options as they are given, each repeatable.
 #[derive(Args)]
 struct Given {
-    /// TURN server, as turn:HOST[:PORT][?transport=tcp] or turns:HOST[:PORT] for TLS;
-    /// repeatable
-    #[arg(long, value_name = "URI")]
+    /// TURN servers.
+    #[arg(
+        long,
+        value_name = "URI",
+        help = "TURN server, as turn:HOST[:PORT][?transport=tcp] or turns:HOST[:PORT] for TLS; \
+                repeatable"
+    )]
     turn: Vec<String>,
     /// User at the TURN server named before
     #[arg(long, value_name = "USER", requires = "turn")]
