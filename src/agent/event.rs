@@ -156,6 +156,17 @@ pub enum Event {
         /// The server's address.
         server: SocketAddr,
     },
+    /// A channel is being bound: from now on what a peer sends may come in
+    /// ChannelData with this number, before the server has answered (RFC 8656
+    /// §12). For the driver.
+    ChannelAsked {
+        /// The relayed base.
+        base: BaseId,
+        /// The peer.
+        peer: SocketAddr,
+        /// The channel's number.
+        number: u16,
+    },
     /// A channel is bound: between a relayed base and a peer data may stand in
     /// ChannelData with this number. For the driver.
     Channel {

@@ -229,11 +229,12 @@ impl Core {
                 .filter(|(base, _)| bases.contains(base))
                 .map(|(_, to)| net::canonical(*to))
                 .collect();
-            let relay = &mut self.relays.all[at];
+            let (relay, mut asked) = (&mut self.relays.all[at], Vec::new());
             for to in carrying {
                 if !relay.channels.contains(&to) {
                     relay.channels.push(to);
                     relay.client.bind_channel(to, now, &mut self.rng);
+                    asked.extend(relay.client.channel_to_be(to).map(|number| (to, number)));
                 }
             }
             let gone: Vec<IpAddr> =
@@ -247,6 +248,11 @@ impl Core {
                 if !relay.permits.contains(&peer) {
                     relay.permits.push(peer);
                     relay.client.permit(peer, now, &mut self.rng);
+                }
+            }
+            for (peer, number) in asked {
+                if let Some(base) = self.relayed_base(at, peer.ip()) {
+                    self.events.push_back(Event::ChannelAsked { base, peer, number });
                 }
             }
         }

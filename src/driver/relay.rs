@@ -85,6 +85,11 @@ impl Relayed {
         !routes.bases.is_empty()
     }
 
+    /// What a peer sends may come on a channel of this number.
+    pub(crate) fn expect_channel(&self, peer: SocketAddr, number: u16) {
+        self.routes.write().channels.insert(number, peer);
+    }
+
     /// A channel is bound to a peer.
     pub(crate) fn bind_channel(&self, peer: SocketAddr, number: u16) {
         let routes = &mut *self.routes.write();

@@ -114,6 +114,11 @@ impl Bindings {
         self.peers.get(&peer).filter(|b| b.expires.is_some()).map(|binding| binding.number)
     }
 
+    /// The number that a channel to the peer has or is to have.
+    pub(super) fn wanted_number(&self, peer: SocketAddr) -> Option<u16> {
+        self.peers.get(&peer).map(|binding| binding.number)
+    }
+
     /// The peer of a channel, and whether a request for it is on its way: what
     /// the peer sends may be faster than the server's answer (RFC 8656 §12).
     pub(super) fn peer(&self, number: u16) -> Option<(SocketAddr, bool)> {

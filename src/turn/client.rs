@@ -153,6 +153,12 @@ impl Client {
         self.bindings.number(net::canonical(peer))
     }
 
+    /// The channel that is bound to the peer, or is being bound: what the peer
+    /// sends may come on it before the server's answer (RFC 8656 §12).
+    pub fn channel_to_be(&self, peer: SocketAddr) -> Option<u16> {
+        self.bindings.wanted_number(net::canonical(peer))
+    }
+
     /// New credentials from whoever provides them, for later requests and those
     /// that the server refused with [`Event::NeedSecrets`].
     pub fn renew(&mut self, secrets: Secrets) {

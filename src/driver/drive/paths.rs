@@ -53,6 +53,9 @@ impl Machine {
             Event::Relayed { base, address, leg, server } => {
                 self.open_relay(base, address, leg, server);
             }
+            Event::ChannelAsked { base, peer, number } => {
+                self.relays.expect_channel(base, peer, number);
+            }
             Event::Channel { base, peer, number } => self.relays.bind_channel(base, peer, number),
             Event::PathOpened { stream, component, base: at, from } => {
                 let Some(entry) = self.components.get(&(stream, component)) else { return };

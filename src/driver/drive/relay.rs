@@ -33,6 +33,12 @@ impl Relays {
         self.bases.get(&base).map(|entry| &entry.relayed)
     }
 
+    pub(super) fn expect_channel(&self, base: BaseId, peer: SocketAddr, number: u16) {
+        if let Some(relayed) = self.of(base) {
+            relayed.expect_channel(peer, number);
+        }
+    }
+
     pub(super) fn bind_channel(&self, base: BaseId, peer: SocketAddr, number: u16) {
         if let Some(relayed) = self.of(base) {
             relayed.bind_channel(peer, number);
