@@ -187,6 +187,14 @@ pub enum Event {
         /// characters.
         realm: Box<str>,
     },
+    /// There is no channel to the peer any more: data goes in Send indications.
+    /// For the driver.
+    ChannelEnded {
+        /// The relayed base.
+        base: BaseId,
+        /// The peer.
+        peer: SocketAddr,
+    },
     /// A message of the agreement on T0, or of a fresh port for UDP, to be carried to the peer at once and
     /// given to its [`super::Core::handle_sync`]. A peer that does not know of
     /// it may be left without.

@@ -31,6 +31,7 @@ impl Core {
                     self.events.push_back(Event::Channel { base, peer, number });
                 }
             }
+            turn::Event::ChannelRefused { peer, .. } => self.channel_ended(at, peer),
             turn::Event::Failed(failure)
                 if failure.cause == turn::Cause::Family && self.asks_for_less(at, now) => {}
             turn::Event::Failed(failure) | turn::Event::Lost(failure) => {
@@ -177,6 +178,14 @@ impl Core {
         bases.into_iter().find(fits)
     }
 
+    /// Nothing goes by the channel of a peer any more.
+    fn channel_ended(&mut self, at: usize, peer: SocketAddr) {
+        let peer = net::canonical(peer);
+        if let Some(base) = self.relayed_base(at, peer.ip()) {
+            self.events.push_back(Event::ChannelEnded { base, peer });
+        }
+    }
+
     /// A peer may be sent to: the checks that have waited for it are sent.
     fn permitted(&mut self, at: usize, peer: IpAddr, now: Time) {
         let Some(base) = self.relayed_base(at, peer) else { return };
@@ -239,10 +248,11 @@ impl Core {
             }
             let gone: Vec<IpAddr> =
                 relay.permits.iter().filter(|ip| !wanted.contains(ip)).copied().collect();
+            let mut ended = Vec::new();
             for peer in gone {
                 relay.client.forget(peer);
                 relay.permits.retain(|ip| *ip != peer);
-                relay.channels.retain(|to| to.ip() != peer);
+                ended.extend(relay.channels.extract_if(.., |to| to.ip() == peer));
             }
             for peer in wanted {
                 if !relay.permits.contains(&peer) {
@@ -250,6 +260,7 @@ impl Core {
                     relay.client.permit(peer, now, &mut self.rng);
                 }
             }
+            ended.into_iter().for_each(|peer| self.channel_ended(at, peer));
             for (peer, number) in asked {
                 if let Some(base) = self.relayed_base(at, peer.ip()) {
                     self.events.push_back(Event::ChannelAsked { base, peer, number });

@@ -97,6 +97,14 @@ impl Relayed {
         routes.peers.entry(peer).or_default().channel.store(number, Ordering::Release);
     }
 
+    /// Nothing is sent on the peer's channel any more. What still comes on it is
+    /// the peer's: its number rests (RFC 8656 §12).
+    pub(crate) fn end_channel(&self, peer: SocketAddr) {
+        if let Some(entry) = self.routes.read().peers.get(&peer) {
+            entry.channel.store(0, Ordering::Release);
+        }
+    }
+
     /// The number of a peer's channel, now and later.
     pub(crate) fn channel(&self, peer: SocketAddr) -> Arc<AtomicU16> {
         self.routes.write().peers.entry(net::canonical(peer)).or_default().channel.clone()
@@ -260,4 +268,68 @@ const MAX_INDICATION: usize = 64;
 
 fn too_long() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the datagram is too long for a relay")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::StreamId;
+    use crate::candidate::ComponentId;
+    use crate::driver::receive::ReceiveQueue;
+    use crate::driver::traffic::Ledger;
+
+    const BASE: BaseId = BaseId(4);
+    const NUMBER: u16 = 0x4001;
+
+    fn peer() -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 7], 4_000))
+    }
+
+    /// With a path to the peer, and its queue.
+    fn relayed() -> (Relayed, Arc<ReceiveQueue>) {
+        let (relayed, queue) = (Relayed::default(), Arc::new(ReceiveQueue::new(1 << 16)));
+        relayed.add_base(BASE, Family::V4);
+        let owner = (StreamId(0), ComponentId::ONE);
+        let traffic = Ledger::default().path(owner, (BASE, peer()));
+        relayed.open_path(peer(), Way { queue: queue.clone(), traffic });
+        (relayed, queue)
+    }
+
+    fn on_channel(data: &[u8]) -> Vec<u8> {
+        [&channel::header(NUMBER, data.len()).unwrap()[..], data].concat()
+    }
+
+    /// RFC 8656 §12: the peer's data may be faster than the server's answer.
+    #[test]
+    fn data_on_a_channel_is_taken_from_when_the_channel_is_asked_for() {
+        let (relayed, queue) = relayed();
+        let mut buffer = [0; 16];
+        assert!(matches!(relayed.take(&on_channel(b"early")), Taken::Nobody));
+        relayed.expect_channel(peer(), NUMBER);
+        assert!(matches!(relayed.take(&on_channel(b"data")), Taken::Data));
+        assert_eq!(queue.try_pop(&mut buffer).unwrap(), 4);
+        assert_eq!(relayed.channel(peer()).load(Ordering::Acquire), 0, "not to be sent on yet");
+    }
+
+    #[test]
+    fn a_channel_that_has_ended_is_not_sent_on() {
+        let (relayed, queue) = relayed();
+        let (number, mut buffer) = (relayed.channel(peer()), [0; 16]);
+        relayed.bind_channel(peer(), NUMBER);
+        assert_eq!(number.load(Ordering::Acquire), NUMBER);
+        relayed.end_channel(peer());
+        assert_eq!(number.load(Ordering::Acquire), 0);
+        assert!(matches!(relayed.take(&on_channel(b"late")), Taken::Data));
+        assert_eq!(queue.try_pop(&mut buffer).unwrap(), 4);
+    }
+
+    #[test]
+    fn data_of_peers_without_a_path_is_for_nobody() {
+        let (relayed, _queue) = relayed();
+        relayed.expect_channel(peer(), NUMBER);
+        relayed.close_path(peer());
+        assert!(matches!(relayed.take(&on_channel(b"data")), Taken::Nobody));
+        assert!(!relayed.remove_base(BASE));
+        assert!(matches!(relayed.take(&on_channel(b"data")), Taken::Nobody));
+    }
 }

@@ -120,11 +120,13 @@ impl Bindings {
     }
 
     /// The peer of a channel, and whether a request for it is on its way: what
-    /// the peer sends may be faster than the server's answer (RFC 8656 §12).
+    /// the peer sends may be faster than the server's answer (RFC 8656 §12). A
+    /// number that rests is still the peer's, and the server may use it.
     pub(super) fn peer(&self, number: u16) -> Option<(SocketAddr, bool)> {
-        let peer = *self.numbers.get(&number)?;
-        let binding = self.peers.get(&peer)?;
-        Some((peer, binding.is_open))
+        let Some(peer) = self.numbers.get(&number) else {
+            return self.resting.get(&number).map(|(peer, _)| (*peer, false));
+        };
+        Some((*peer, self.peers.get(peer)?.is_open))
     }
 
     /// Ends those that have expired, and returns those to bind again.

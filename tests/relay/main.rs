@@ -242,6 +242,27 @@ fn a_peer_that_the_server_refuses_fails_alone() {
     assert!(reasons.iter().flatten().all(|r| r.contains("refused-by-relay")), "{reasons:?}");
 }
 
+/// A channel that the server does not prolong is told as ended, and data goes on
+/// without it.
+#[test]
+fn a_channel_that_is_refused_later_is_told_as_ended() {
+    let mut world = pair(relay_only, TurnTransport::Udp);
+    world.start();
+    world.run_until(ms(2_000));
+    for server in world.servers.values_mut() {
+        server.always.insert(Method::CHANNEL_BIND, Reply::Error(400));
+    }
+    world.run_until(ms(700_000));
+    for at in [0, 1] {
+        assert_eq!(world.sides[at].channels, [Some(0x4000), None]);
+        assert_eq!(world.sides[at].state(), State::Completed);
+    }
+    world.send(0, b"in an indication");
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.sides[1].data.len(), 1);
+    world.replay();
+}
+
 /// Credentials with a term: the application is asked for others, and the
 /// allocation lives on.
 #[test]

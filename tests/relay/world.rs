@@ -38,6 +38,8 @@ pub(crate) struct Side {
     pub(crate) errors: Vec<(u16, String)>,
     pub(crate) ended: Option<Time>,
     pub(crate) selected: Vec<(Time, Candidate, Candidate)>,
+    /// Channels that were bound and ended, in order: the number, or `None`.
+    pub(crate) channels: Vec<Option<u16>>,
     /// Realms for which credentials have expired.
     pub(crate) expired: Vec<String>,
     pub(crate) records: Vec<LogRecord>,
@@ -123,6 +125,7 @@ impl World {
                 errors: Vec::new(),
                 ended: None,
                 selected: Vec::new(),
+                channels: Vec::new(),
                 expired: Vec::new(),
                 records: Vec::new(),
                 data: Vec::new(),
@@ -384,6 +387,8 @@ impl World {
                 peer.core.set_remote_parameters(STREAM, parameters, now).unwrap();
                 self.drain(1 - at);
             }
+            Event::Channel { number, .. } => side.channels.push(Some(number)),
+            Event::ChannelEnded { .. } => side.channels.push(None),
             Event::SecretsExpired { realm, .. } => side.expired.push(realm.to_string()),
             Event::CandidateError { code, text, .. } => side.errors.push((code, text.to_string())),
             Event::State { state, .. } => side.states.push((now, state)),

@@ -56,6 +56,7 @@ impl Machine {
             Event::ChannelAsked { base, peer, number } => {
                 self.relays.expect_channel(base, peer, number);
             }
+            Event::ChannelEnded { base, peer } => self.relays.end_channel(base, peer),
             Event::Channel { base, peer, number } => self.relays.bind_channel(base, peer, number),
             Event::PathOpened { stream, component, base: at, from } => {
                 let Some(entry) = self.components.get(&(stream, component)) else { return };

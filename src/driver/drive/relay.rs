@@ -39,6 +39,12 @@ impl Relays {
         }
     }
 
+    pub(super) fn end_channel(&self, base: BaseId, peer: SocketAddr) {
+        if let Some(relayed) = self.of(base) {
+            relayed.end_channel(peer);
+        }
+    }
+
     pub(super) fn bind_channel(&self, base: BaseId, peer: SocketAddr, number: u16) {
         if let Some(relayed) = self.of(base) {
             relayed.bind_channel(peer, number);
