@@ -163,7 +163,7 @@ pub struct Config {
     pub gather_host: bool,
     /// Server-reflexive candidates are gathered.
     pub gather_server_reflexive: bool,
-    /// Relayed candidates are gathered. Where they are the only ones, nothing
+    /// Relayed candidates are gathered, of UDP ([`Config::transports`]). Where they are the only ones, nothing
     /// but the servers is sent to directly. Default yes.
     pub gather_relayed: bool,
     /// The transports of candidates. Default UDP: TCP, whose losses hold up

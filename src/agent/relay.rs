@@ -86,8 +86,11 @@ impl Core {
         config.gather_relayed && !config.gather_host && !config.gather_server_reflexive
     }
 
+    /// Whether servers are asked to relay, which they do for UDP.
     pub(super) fn uses_relays(&self) -> bool {
-        self.config.gather_relayed && !self.config.lite && !self.config.turn_servers.is_empty()
+        let config = &self.config;
+        let wanted = config.gather_relayed && config.transports.udp && !config.lite;
+        wanted && !config.turn_servers.is_empty()
     }
 
     /// The server sends us to another one (RFC 8489 §10).

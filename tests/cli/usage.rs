@@ -50,9 +50,13 @@ fn a_rendezvous_has_a_secret_a_peer_and_no_more() {
 
 #[test]
 fn what_is_still_to_come() {
-    let options = ["--stun", "stuns:192.0.2.1"];
-    wrong(&[&["stdio", "--controlling"], &options[..]].concat(), "not supported yet");
-    wrong(&[&["demo"], &options[..]].concat(), "not supported yet");
+    for options in [
+        &["--stun", "stuns:192.0.2.1"][..],
+        &["--transport", "tcp", "--turn", "turn:192.0.2.1", "--user", "u", "--pass", "p"],
+    ] {
+        wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
+        wrong(&[&["demo"], options].concat(), "not supported yet");
+    }
 }
 
 #[test]

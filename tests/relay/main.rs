@@ -10,7 +10,7 @@ mod world;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use floe::agent::{State, TurnTransport};
+use floe::agent::{State, Transports, TurnTransport};
 use floe::candidate::{Candidate, Kind};
 use floe::check::Role;
 use floe::stun::Method;
@@ -217,6 +217,24 @@ fn wrong_credentials_are_told_with_the_user_and_the_realm() {
         assert!(side.ended.is_some_and(|at| at < ms(1_000)), "{:?}", side.ended);
     }
     world.replay();
+}
+
+/// What is relayed is UDP: who wants none of it asks no server, whatever the way
+/// there.
+#[test]
+fn without_udp_nothing_is_relayed() {
+    for transport in ALL {
+        let tcp = |role| {
+            let mut config = config(role, transport);
+            config.transports = Transports::TCP;
+            config
+        };
+        let mut world = World::new([tcp(Role::Controlling), tcp(Role::Controlled)]);
+        world.start();
+        world.run_until(ms(10_000));
+        assert!(world.servers.is_empty(), "{transport:?}");
+        assert!(world.sides.iter().all(|side| side.ended.is_some()));
+    }
 }
 
 /// What the server refuses for a peer fails the pairs with it, and no others.

@@ -344,6 +344,10 @@ impl World {
                 side.sockets.insert(base, local);
                 side.core.handle_input(now, Input::Bound { base, local });
             }
+            SocketOp::BindTcp { base, .. } => {
+                let error = &std::io::ErrorKind::Unsupported.into();
+                side.core.handle_input(now, Input::BindFailed { base, error });
+            }
             SocketOp::ConnectServer { base, to, .. } => {
                 let local = SocketAddr::new(side.ip, port(base));
                 let to = to[0];

@@ -326,6 +326,11 @@ impl Shared {
         {
             return Err(Failure::new(Exit::Usage, "--candidates relay needs a --turn server"));
         }
+        if self.turn.len() > 0 && self.wants_relayed() && !self.transports().udp {
+            let sentence = "--turn without udp in --transport, for relayed TCP candidates (RFC \
+                            6062), is not supported yet";
+            return Err(Failure::new(Exit::Usage, sentence));
+        }
         Ok(())
     }
 }
