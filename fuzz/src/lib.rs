@@ -12,4 +12,3 @@ pub mod tcp_connections;
 pub mod tcp_frames;
 mod tcp_pair;
 pub mod turn_client;
-pub mod turn_splitter;

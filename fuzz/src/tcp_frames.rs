@@ -3,6 +3,7 @@
 
 use arbitrary::Unstructured;
 use floe::tcp::{Deframer, Framing, MAX_FRAME, MAX_UNPROVEN_FRAME, head};
+use floe::turn::channel::header;
 
 /// Bytes of a stream.
 const MAX_STREAM: usize = 200_000;
@@ -21,7 +22,7 @@ impl Plain {
             Framing::Rfc4571 if self.read.len() < 2 => return Ok(None),
             Framing::Rfc4571 => (2, usize::from(self.read[0]) * 256 + usize::from(self.read[1]), 0),
             Framing::Stun | Framing::Turn if self.read.is_empty() => return Ok(None),
-            Framing::Turn if (64..80).contains(&self.read[0]) => match self.read.get(2..4) {
+            Framing::Turn if (64..128).contains(&self.read[0]) => match self.read.get(2..4) {
                 None => return Ok(None),
                 Some(len) => {
                     let len = 4 + usize::from(len[0]) * 256 + usize::from(len[1]);
@@ -69,7 +70,8 @@ pub fn run(data: &[u8]) {
             deframer.prove();
             plain.limit = plain.limit.max(MAX_FRAME);
         }
-        let Some(bytes) = next_piece(&mut input, choice & 0x80 != 0) else { return };
+        let framed = (choice & 0x80 != 0).then_some(framing);
+        let Some(bytes) = next_piece(&mut input, framed) else { return };
         total += bytes.len();
         if total > MAX_STREAM {
             return;
@@ -100,21 +102,35 @@ pub fn run(data: &[u8]) {
 }
 
 /// The next bytes of the stream: as they stand, or as a message of that length.
-fn next_piece(input: &mut Unstructured<'_>, framed: bool) -> Option<Vec<u8>> {
+fn next_piece(input: &mut Unstructured<'_>, framed: Option<Framing>) -> Option<Vec<u8>> {
     if input.is_empty() {
         return None;
     }
     let len = usize::from(input.arbitrary::<u8>().ok()?);
-    if framed && len > 200 {
-        // Long, and cheap to write down.
-        let len = (len - 200) * 1_300;
-        let head = head(len).unwrap_or([0xff; 2]);
-        return Some([&head[..], &vec![7; len]].concat());
+    // Long, and cheap to write down.
+    let long = |each: usize| (len - 200) * each;
+    match framed {
+        Some(Framing::Turn) if len > 200 => {
+            let len = long(1_191);
+            let header = header(0x4000, len).unwrap_or([0xff; 4]);
+            return Some([&header[..], &vec![7; len.next_multiple_of(4)]].concat());
+        }
+        Some(_) if len > 200 => {
+            let head = head(long(1_300)).unwrap_or([0xff; 2]);
+            return Some([&head[..], &vec![7; long(1_300)]].concat());
+        }
+        _ => {}
     }
     let bytes = input.bytes(len.min(input.len())).ok()?;
-    match framed {
-        true => Some([&head(bytes.len())?[..], bytes].concat()),
-        false => Some(bytes.to_vec()),
+    match (framed, len % 2) {
+        (None, _) => Some(bytes.to_vec()),
+        (Some(Framing::Turn), 0) => {
+            Some([&header(0x4000 | len as u16, bytes.len())?[..], bytes].concat())
+        }
+        (Some(Framing::Turn), _) => {
+            Some([&[0, 1, 0, bytes.len() as u8 & !3][..], &[0x21; 16], bytes].concat())
+        }
+        (Some(_), _) => Some([&head(bytes.len())?[..], bytes].concat()),
     }
 }
 

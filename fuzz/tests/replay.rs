@@ -18,7 +18,6 @@ const TARGETS: &[(&str, Body)] = &[
     ("tcp_connections", floe_fuzz::tcp_connections::run),
     ("tcp_frames", floe_fuzz::tcp_frames::run),
     ("turn_client", floe_fuzz::turn_client::run),
-    ("turn_splitter", floe_fuzz::turn_splitter::run),
 ];
 
 #[test]

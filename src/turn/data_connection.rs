@@ -25,7 +25,7 @@ pub struct DataConnection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataEvent {
     /// What follows the answer on the stream comes from the peer
-    /// ([`Splitter::take_rest`](crate::turn::channel::Splitter::take_rest)), and
+    /// (`take_rest` of `tcp::Deframer`), and
     /// what is written to it goes to the peer.
     Bound,
     /// The stream is of no use, and is to be closed.

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use floe::stun::{AttributeType as T, Builder, Class, Message, Method, TransactionId};
-use floe::turn::channel::{self, Splitter};
+use floe::tcp::{Deframer, Framing};
+use floe::turn::channel;
 use floe::turn::{Settings, Unwrapped};
 
 use crate::server::Server;
@@ -70,11 +71,11 @@ fn with_a_channel_data_goes_in_channel_data() {
             let padding = if reliable { channel::padding(payload.len()) } else { 0 };
             assert_eq!(sent.len(), 4 + payload.len() + padding);
             if reliable {
-                let mut splitter = Splitter::new();
-                splitter.extend(&sent);
-                let message = splitter.next_message().unwrap().map(<[u8]>::to_vec);
+                let mut deframer = Deframer::new(Framing::Turn);
+                deframer.extend(&sent);
+                let message = deframer.next_frame().unwrap().map(<[u8]>::to_vec);
                 assert_eq!(message.as_deref(), sent.get(..4 + payload.len()));
-                assert_eq!(splitter.pending(), 0);
+                assert_eq!(deframer.pending(), 0);
             }
         }
         let other = wrapped(&mut world, addr("203.0.113.1:8"), b"x").unwrap();

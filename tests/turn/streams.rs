@@ -2,8 +2,9 @@
 
 use floe::net::Protocol;
 use floe::stun::{AttributeType as T, Builder, Class, Message, Method, TransactionId};
+use floe::tcp::{Deframer, Framing};
 use floe::timer::Time;
-use floe::turn::channel::{Splitter, header};
+use floe::turn::channel::header;
 use floe::turn::{Cause, DataConnection, DataEvent, Event, Handled, Secrets, Settings};
 
 use crate::server::{Reply, Server};
@@ -224,11 +225,11 @@ fn a_data_connection_has_the_secrets_of_now() {
 
 #[test]
 fn what_follows_the_answer_on_the_stream_is_the_peers() {
-    let mut splitter = Splitter::new();
+    let mut deframer = Deframer::new(Framing::Turn);
     let channel_data = [&header(0x4000, 4).unwrap()[..], b"1234"].concat();
-    splitter.extend(&channel_data);
-    splitter.extend(b"\xffnot TURN");
-    assert_eq!(splitter.next_message(), Ok(Some(&channel_data[..])));
-    assert_eq!(splitter.take_rest(), b"\xffnot TURN");
-    assert_eq!((splitter.pending(), splitter.next_message()), (0, Ok(None)));
+    deframer.extend(&channel_data);
+    deframer.extend(b"\xffnot TURN");
+    assert_eq!(deframer.next_frame(), Ok(Some(&channel_data[..])));
+    assert_eq!(deframer.take_rest(), b"\xffnot TURN");
+    assert_eq!((deframer.pending(), deframer.next_frame()), (0, Ok(None)));
 }

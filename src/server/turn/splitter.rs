@@ -12,7 +12,7 @@ const CHANNEL_HEADER: usize = 4;
 pub(super) struct Garbage;
 
 /// Holds one message that is not whole yet. What is longer than `limit` is
-/// skipped, which [`crate::turn::channel::Splitter`] does not do: nobody could
+/// skipped, which [`crate::tcp::Deframer`] does not do: nobody could
 /// relay it in one piece, and nobody without credentials makes us hold it.
 #[derive(Debug)]
 pub(super) struct Splitter {

@@ -1,5 +1,0 @@
-//! The libFuzzer entry of [`floe_fuzz::turn_splitter`].
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| floe_fuzz::turn_splitter::run(data));
