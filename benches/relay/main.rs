@@ -21,15 +21,11 @@ mod coturn;
 mod hand;
 mod rival;
 
-use std::net::Ipv4Addr;
-
 use channel::{Cost, Error, PACKETS, SIZE, one_way, quartile, sorted};
 use coturn::{Coturn, Options, PASSWORD, USER};
-use floe::agent::{Event, TurnServer};
-use floe::candidate::ComponentId;
+use floe::agent::TurnServer;
 use floe::check::Role;
-use floe::timer::Pacer;
-use floe::{Agent, AgentConfig, Connection};
+use floe::{AgentConfig, Connection};
 
 const DEFAULT_ROUNDS: usize = 15;
 
@@ -92,27 +88,11 @@ fn report(rows: &[[Cost; 5]]) {
 
 /// An agent with nothing but a relay, and one with a socket.
 async fn relayed(coturn: &Coturn) -> Result<[Connection; 2], Error> {
-    let mut config = AgentConfig::new(Role::Controlling);
-    config.bind = vec![Ipv4Addr::LOCALHOST.into()];
-    config.ice.include_loopback = true;
-    let uri = format!("turn:{}", coturn.address);
-    config.ice.turn_servers = vec![TurnServer::new(&uri, USER, PASSWORD)?];
-    (config.ice.gather_host, config.ice.gather_server_reflexive) = (false, false);
-    config.pacer = Some(Pacer::new());
-    let agent = Agent::new(config)?;
-    agent.gather()?;
-    let mut candidates = Vec::new();
-    while let Some(event) = agent.next_event().await {
-        match event {
-            Event::Candidate { candidate, .. } => candidates.push(candidate),
-            Event::EndOfCandidates { .. } => break,
-            _ => {}
-        }
-    }
-    let (a, b) = ((agent, candidates), agents::gathered(Role::Controlled).await?);
-    agents::tell(&a.0, &b)?;
-    agents::tell(&b.0, &a)?;
-    tokio::try_join!(a.0.completed(), b.0.completed())?;
-    let connection = |agent: &Agent| agent.connection(ComponentId::ONE).ok_or("no component 1");
-    Ok([connection(&a.0)?, connection(&b.0)?])
+    let server = TurnServer::new(&format!("turn:{}", coturn.address), USER, PASSWORD)?;
+    let relay_only = |config: &mut AgentConfig| {
+        config.ice.turn_servers = vec![server];
+        (config.ice.gather_host, config.ice.gather_server_reflexive) = (false, false);
+    };
+    let a = agents::gathered_as(Role::Controlling, relay_only).await?;
+    agents::connect(a, agents::gathered(Role::Controlled).await?).await
 }

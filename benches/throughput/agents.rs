@@ -14,14 +14,23 @@ use crate::channel::{Channel, Error};
 /// The pacing of both sides.
 pub(crate) const TA: Duration = Duration::from_millis(5);
 
-/// An agent with the candidates that it gathered.
+/// An agent on loopback with the candidates that it gathered.
 pub(crate) async fn gathered(role: Role) -> Result<(Agent, Vec<Candidate>), Error> {
+    gathered_as(role, |_| ()).await
+}
+
+/// [`gathered`] with other settings.
+pub(crate) async fn gathered_as(
+    role: Role,
+    set: impl FnOnce(&mut AgentConfig),
+) -> Result<(Agent, Vec<Candidate>), Error> {
     let mut config = AgentConfig::new(role);
     config.bind = vec![Ipv4Addr::LOCALHOST.into()];
     config.ice.include_loopback = true;
     config.ice.pacing = TA;
     // The two stand for two machines.
     config.pacer = Some(Pacer::new());
+    set(&mut config);
     let agent = Agent::new(config)?;
     agent.gather()?;
     let mut candidates = Vec::new();
@@ -54,6 +63,14 @@ pub(crate) fn tell(
 /// Two agents that have connected, as their connections, which keep them.
 pub(crate) async fn connected() -> Result<[Connection; 2], Error> {
     let (a, b) = (gathered(Role::Controlling).await?, gathered(Role::Controlled).await?);
+    connect(a, b).await
+}
+
+/// The same for two that have gathered.
+pub(crate) async fn connect(
+    a: (Agent, Vec<Candidate>),
+    b: (Agent, Vec<Candidate>),
+) -> Result<[Connection; 2], Error> {
     tell(&a.0, &b)?;
     tell(&b.0, &a)?;
     tokio::try_join!(a.0.completed(), b.0.completed())?;
