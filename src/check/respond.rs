@@ -276,8 +276,13 @@ impl Checks {
         self.pair_mut(pair).flags.ranked = false;
         let list = self.list_of(pair);
         list.pairs.push(pair);
-        list.locals[usize::from(local.0)].pairs += 1;
-        list.remotes[usize::from(remote.0)].pairs += 1;
+        let (ours, theirs) =
+            (&mut list.locals[usize::from(local.0)], &mut list.remotes[usize::from(remote.0)]);
+        ours.pairs += 1;
+        theirs.pairs += 1;
+        let foundations = (ours.foundation, theirs.foundation);
         self.listed += 1;
+        // The groups may have been numbered anew while it was off the list.
+        self.pair_mut(pair).group = self.groups.of(foundations.0, foundations.1);
     }
 }

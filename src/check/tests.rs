@@ -8,5 +8,6 @@ mod nominate;
 mod punch;
 mod reasons;
 mod renominate;
+mod retire;
 mod schedule;
 mod states;
