@@ -147,6 +147,9 @@ impl Core {
                     self.checks.base_lost(base.0, now);
                     self.close_base(base, now);
                 }
+                for relay in 0..self.relays.all.len() {
+                    self.close_data_legs(relay, |data| data.relayed == id, now);
+                }
                 self.tcp.close_base(id.0);
                 self.socket_ops.push_back(SocketOp::Close { base: id });
                 self.log.add(now, || Happened::SocketClosed { base: id });

@@ -58,6 +58,9 @@ impl Core {
             return Err(DropReason::NotPermitted);
         }
         let message = Message::parse(bytes).map_err(|_| DropReason::Malformed)?;
+        if let Some((relay, data)) = self.data_leg(base) {
+            return self.read_data_leg((relay, data), &message, now);
+        }
         if let Some(relay) = self.relay_at(base, from)
             && message.method() != Method::BINDING
         {

@@ -75,7 +75,7 @@ pub enum Input<'a> {
         /// Its addresses.
         addresses: &'a [IpAddr],
     },
-    /// A [`SocketOp::Connect`] came to a connection.
+    /// A [`SocketOp::Connect`] came to a connection, or a [`SocketOp::Carry`] was done.
     Connected {
         /// The base that it was asked for on.
         base: BaseId,
@@ -221,6 +221,20 @@ pub enum SocketOp {
         server: usize,
         /// Its addresses, of which those that come first are tried first.
         to: Box<[SocketAddr]>,
+    },
+    /// The connection of a [`SocketOp::ConnectServer`] leads to a peer from now
+    /// on: it belongs to a TCP base that a server relays, as the connection to
+    /// `to`, and what follows on it, some of it perhaps read already, stands in
+    /// [`Framing::Rfc4571`]; answer with [`Input::Connected`] of the relayed base.
+    /// What that had to the address before is closed, and the number of the leg
+    /// is forgotten.
+    Carry {
+        /// The number that it had.
+        leg: BaseId,
+        /// The relayed base.
+        base: BaseId,
+        /// The peer's address.
+        to: SocketAddr,
     },
     /// Look how far an attempt is; answer with [`Input::Inspected`].
     Inspect {

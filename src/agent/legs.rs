@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::agent::base::{Base, BasePhase, Purpose, Seat};
 use crate::agent::relay::{Phase, Relay};
-use crate::agent::{BaseId, Core, Happened, SocketOp, StreamId};
+use crate::agent::{BaseId, Core, Happened, SocketOp, StreamId, TurnTransport};
 use crate::candidate::ComponentId;
 use crate::gather::{Cause, NOT_REACHED};
-use crate::net::{self, Family};
+use crate::net::{self, Family, Protocol};
 use crate::timer::Time;
 use crate::turn::{Client, Families, Redirects, Settings};
 
@@ -64,10 +64,12 @@ impl Core {
         }
         for server in 0..self.relays.addresses.len() {
             let Some(addresses) = self.relays.addresses[server].clone() else { continue };
-            if self.config.turn_servers[server].transport.is_reliable() {
-                self.seek_over_connections(server, &addresses, now);
-            } else {
-                self.seek_over_udp(server, &addresses, now);
+            let transport = self.config.turn_servers[server].transport;
+            for protocol in self.relayed_protocols(transport).collect::<Vec<_>>() {
+                match transport.is_reliable() {
+                    true => self.seek_over_connections((server, protocol), &addresses, now),
+                    false => self.seek_over_udp(server, &addresses, now),
+                }
             }
         }
     }
@@ -83,12 +85,18 @@ impl Core {
             let to = addresses.iter().find(|to| reaches(ip, to.ip()));
             if let Some(to) = to.filter(|_| !self.relays.all.iter().any(known)) {
                 let slot = Phase::Waiting(self.pacer.reserve(now));
-                self.begin_relay((leg, stream, component), server, *to, slot, now);
+                let what = (server, Protocol::Udp);
+                self.begin_relay((leg, stream, component), what, *to, slot, now);
             }
         }
     }
 
-    fn seek_over_connections(&mut self, server: usize, addresses: &[SocketAddr], now: Time) {
+    fn seek_over_connections(
+        &mut self,
+        what: (usize, Protocol),
+        addresses: &[SocketAddr],
+        now: Time,
+    ) {
         let sessions: Vec<(StreamId, u16)> = self
             .streams
             .iter()
@@ -99,11 +107,12 @@ impl Core {
             for at in 0..self.checks.components(list).len() {
                 let component = self.checks.components(list)[at].id;
                 let is_its = |relay: &&Relay| {
-                    (relay.stream, relay.component, relay.server) == (stream, component, server)
+                    (relay.stream, relay.component) == (stream, component)
+                        && (relay.server, relay.protocol) == what
                 };
                 match self.relays.all.iter().find(is_its).map(|relay| relay.leg) {
                     Some(leg) => self.seat_leg(leg, list, now),
-                    None => self.open_leg((stream, component, list), server, addresses, now),
+                    None => self.open_leg((stream, component, list), what, addresses, now),
                 }
             }
         }
@@ -121,7 +130,7 @@ impl Core {
     fn open_leg(
         &mut self,
         (stream, component, list): (StreamId, ComponentId, u16),
-        server: usize,
+        what: (usize, Protocol),
         addresses: &[SocketAddr],
         now: Time,
     ) {
@@ -131,27 +140,40 @@ impl Core {
         };
         let to: Box<[SocketAddr]> = addresses.iter().filter(wanted).copied().collect();
         let Some(first) = to.first().copied() else { return };
+        let base = self.connect_server((stream, component), what.0, to, vec![list]);
+        self.begin_relay((base, stream, component), what, first, Phase::Connecting, now);
+    }
+
+    /// Asks for a connection to a server, which is a base of these sessions.
+    pub(super) fn connect_server(
+        &mut self,
+        (stream, component): (StreamId, ComponentId),
+        server: usize,
+        to: Box<[SocketAddr]>,
+        lists: Vec<u16>,
+    ) -> BaseId {
         let base = self.next_base();
+        let family = to.first().map_or(Family::V4, |to| Family::of(to.ip()));
         self.bases.push(Base {
             id: base,
             purpose: Purpose::Leg,
             stream,
             component,
             tcp_type: None,
-            ip: net::unspecified(Family::of(first.ip())),
+            ip: net::unspecified(family),
             prefix: None,
             scope: 0,
             phase: BasePhase::Binding,
-            seats: vec![Seat::new(list, u16::MAX)],
+            seats: lists.into_iter().map(|list| Seat::new(list, u16::MAX)).collect(),
         });
         self.socket_ops.push_back(SocketOp::ConnectServer { base, server, to });
-        self.begin_relay((base, stream, component), server, first, Phase::Connecting, now);
+        base
     }
 
     fn begin_relay(
         &mut self,
         (leg, stream, component): (BaseId, StreamId, ComponentId),
-        server: usize,
+        (server, protocol): (usize, Protocol),
         address: SocketAddr,
         phase: Phase,
         now: Time,
@@ -160,7 +182,7 @@ impl Core {
             return;
         }
         let families = self.relay_families();
-        let client = self.relay_client(server, families);
+        let client = self.relay_client(server, protocol, families);
         let deadline = now + self.config.gather_timeout;
         self.relays.all.push(Relay {
             leg,
@@ -169,6 +191,7 @@ impl Core {
             server,
             address,
             client,
+            protocol,
             families,
             redirects: Redirects::from(address, now),
             phase,
@@ -176,7 +199,20 @@ impl Core {
             bases: Vec::new(),
             permits: Vec::new(),
             channels: Vec::new(),
+            data: Vec::new(),
         });
+    }
+
+    /// What servers that are reached so are to relay: TCP only where that is a
+    /// stream (RFC 6062 §4.1).
+    pub(super) fn relayed_protocols(
+        &self,
+        transport: TurnTransport,
+    ) -> impl Iterator<Item = Protocol> + use<> {
+        let wanted = self.config.transports;
+        let tcp = transport.is_reliable() && (wanted.tcp_active || wanted.tcp_passive);
+        let udp = wanted.udp.then_some(Protocol::Udp);
+        udp.into_iter().chain(tcp.then_some(Protocol::Tcp))
     }
 
     pub(super) fn relay_families(&self) -> Families {
@@ -187,10 +223,16 @@ impl Core {
         }
     }
 
-    pub(super) fn relay_client(&self, server: usize, families: Families) -> Client {
+    pub(super) fn relay_client(
+        &self,
+        server: usize,
+        relays: Protocol,
+        families: Families,
+    ) -> Client {
         let entry = &self.config.turn_servers[server];
         Client::new(Settings {
             reliable: entry.transport.is_reliable(),
+            relays,
             families,
             // Where nothing is asked for, servers were seen to say more than they keep.
             lifetime: Some(LIFETIME),
@@ -214,6 +256,9 @@ impl Core {
         }
         base.phase = BasePhase::Open(local);
         self.log.add(now, || Happened::SocketOpened { base: leg, local });
+        if self.data_leg_connected(leg, now) {
+            return;
+        }
         let slot = self.pacer.reserve(now);
         if let Some(relay) = self.relays.all.iter_mut().find(|relay| relay.leg == leg) {
             (relay.address, relay.phase) = (net::canonical(to), Phase::Waiting(slot));
@@ -222,6 +267,9 @@ impl Core {
 
     /// A connection to a server could not be opened, or is gone.
     pub(super) fn leg_failed(&mut self, leg: BaseId, kind: std::io::ErrorKind, now: Time) {
+        if self.data_leg_failed(leg, kind, now) {
+            return;
+        }
         let Some(at) = self.relays.all.iter().position(|relay| relay.leg == leg) else { return };
         let address = self.relays.all[at].address;
         let word = net::error_word(kind);
@@ -234,6 +282,9 @@ impl Core {
 
     /// There is no connection to a server, for this reason.
     pub(super) fn server_refused(&mut self, leg: BaseId, cause: Cause, text: Box<str>, now: Time) {
+        if self.data_leg_failed(leg, std::io::ErrorKind::ConnectionRefused, now) {
+            return;
+        }
         let Some(at) = self.relays.all.iter().position(|relay| relay.leg == leg) else { return };
         // A socket that never was has nothing to close.
         self.bases.retain(|base| base.id != leg || base.is_open());

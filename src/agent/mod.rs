@@ -175,6 +175,7 @@ mod record;
 mod reflexive;
 mod relay;
 mod relayed;
+mod relayed_tcp;
 mod remote;
 pub mod replay;
 mod report;

@@ -79,7 +79,7 @@ impl Core {
         // Consent is asked for, or answered, one message at a time.
         while let Some(outgoing) = next(&mut self.outgoing, at_rest, 1) {
             if self.write(&outgoing, out).is_some() {
-                if self.is_relayed(outgoing.base) {
+                if self.is_wrapped(outgoing.base) {
                     let Outgoing { base, to, id, .. } = outgoing;
                     match self.wrapped(base, to, id, out) {
                         Some(transmit) => return Some(transmit),
@@ -115,7 +115,7 @@ impl Core {
                     continue;
                 }
                 let Outgoing { base, to, id, .. } = outgoing;
-                match self.is_relayed(base) {
+                match self.is_wrapped(base) {
                     true => match self.wrapped(base, to, id, &mut bytes) {
                         Some(transmit) => {
                             (outgoing.base, outgoing.to) = (transmit.base, transmit.to)

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::base::Purpose;
 use crate::agent::outgoing::{Outgoing, What};
+use crate::agent::relayed_tcp::DataLeg;
 use crate::agent::{BaseId, Core, DropReason, Event, Happened, SocketOp, StreamId};
 use crate::candidate::ComponentId;
 use crate::check::PairId;
@@ -45,6 +46,8 @@ pub(super) struct Relay {
     /// Where the server is asked.
     pub(super) address: SocketAddr,
     pub(super) client: Client,
+    /// What is relayed; TCP as RFC 6062 has it.
+    pub(super) protocol: Protocol,
     pub(super) families: Families,
     pub(super) redirects: Redirects,
     pub(super) phase: Phase,
@@ -55,6 +58,8 @@ pub(super) struct Relay {
     /// Peers for which permission was asked, and those with a channel.
     pub(super) permits: Vec<IpAddr>,
     pub(super) channels: Vec<SocketAddr>,
+    /// Streams that are becoming connections to peers.
+    pub(super) data: Vec<DataLeg>,
 }
 
 /// How far an allocation is.
@@ -86,11 +91,13 @@ impl Core {
         config.gather_relayed && !config.gather_host && !config.gather_server_reflexive
     }
 
-    /// Whether servers are asked to relay, which they do for UDP.
+    /// Whether servers are asked to relay anything.
     pub(super) fn uses_relays(&self) -> bool {
         let config = &self.config;
-        let wanted = config.gather_relayed && config.transports.udp && !config.lite;
-        wanted && !config.turn_servers.is_empty()
+        let mut servers = config.turn_servers.iter();
+        config.gather_relayed
+            && !config.lite
+            && servers.any(|server| self.relayed_protocols(server.transport).next().is_some())
     }
 
     /// The server sends us to another one (RFC 8489 §10).
@@ -98,12 +105,13 @@ impl Core {
         let to = net::canonical(to);
         let relay = &mut self.relays.all[at];
         let (leg, server, from) = (relay.leg, relay.server, relay.address);
+        let protocol = relay.protocol;
         let may = relay.redirects.follow(to, now) && Family::of(to.ip()) == Family::of(from.ip());
         if !may || self.judge(to, Protocol::Udp, now).is_err() {
             let text = format!("{from} sends us on to {to}, where we do not go");
             return self.end_relay(at, Cause::Answered, ALTERNATE, text.into(), now);
         }
-        let client = self.relay_client(server, self.relay_families());
+        let client = self.relay_client(server, protocol, self.relay_families());
         let slot = self.pacer.reserve(now);
         let over_udp = self.base(leg).is_some_and(|base| base.purpose == Purpose::Candidates);
         let phase = if over_udp { Phase::Waiting(slot) } else { Phase::Connecting };
@@ -125,7 +133,7 @@ impl Core {
         if relay.families != Families::Both || relay.phase != Phase::Allocating {
             return false;
         }
-        let client = self.relay_client(relay.server, Families::V6);
+        let client = self.relay_client(relay.server, relay.protocol, Families::V6);
         let relay = &mut self.relays.all[at];
         (relay.client, relay.families, relay.phase) = (client, Families::V6, Phase::Waiting(slot));
         true
@@ -179,17 +187,21 @@ impl Core {
                 let (base, server) = (relay.leg, relay.address);
                 self.log.add(now, || Happened::ServerAsked { base, server });
             }
-            let relay = &mut self.relays.all[at];
+            self.advance_data_legs(at, now);
+            let Some(relay) = self.relays.all.get_mut(at) else { return };
             relay.client.handle_timeout(now, &mut self.rng);
             if relay.deadline <= now && !relay.is_settled() {
                 let text = format!("{} did not answer in time", relay.address);
                 self.end_relay(at, Cause::NotReached, NOT_REACHED, text.into(), now);
                 continue;
             }
-            while let Some(event) = self.relays.all.get_mut(at).and_then(|r| r.client.poll_event())
-            {
-                self.relay_event(at, event, now);
-            }
+            self.read_relay_events(at, now);
+        }
+    }
+
+    pub(super) fn read_relay_events(&mut self, at: usize, now: Time) {
+        while let Some(event) = self.relays.all.get_mut(at).and_then(|r| r.client.poll_event()) {
+            self.relay_event(at, event, now);
         }
     }
 
@@ -209,6 +221,14 @@ impl Core {
         let (base, to) = (self.relays.all[at].leg, self.relays.all[at].address);
         while let Some(method) = self.relays.all[at].client.poll_request(&mut bytes) {
             self.send_to_relay(base, to, method, &bytes);
+        }
+        for data in 0..self.relays.all[at].data.len() {
+            let leg = self.relays.all[at].data[data].leg;
+            while let Some(method) =
+                self.relays.all[at].data[data].connection.poll_request(&mut bytes)
+            {
+                self.send_to_relay(leg, to, method, &bytes);
+            }
         }
     }
 
@@ -233,7 +253,8 @@ impl Core {
                 _ => None,
             };
             let deadline = Some(relay.deadline).filter(|_| !relay.is_settled());
-            [slot, deadline, relay.client.poll_timeout()].into_iter().flatten().min()
+            let data = relay.data.iter().filter_map(|data| data.connection.poll_timeout()).min();
+            [slot, deadline, data, relay.client.poll_timeout()].into_iter().flatten().min()
         };
         let all = self.relays.all.iter().filter(|relay| relay.phase != Phase::Over);
         all.filter_map(of_relay).min()
@@ -270,8 +291,14 @@ impl Core {
         let was_open = relay.phase == Phase::Open;
         relay.phase = Phase::Over;
         let (server, leg, stream) = (relay.server, relay.leg, relay.stream);
+        // Servers that do not know RFC 6062 are good for UDP all the same.
+        let is_extra = relay.protocol == Protocol::Tcp && self.config.transports.udp;
         let bases = std::mem::take(&mut relay.bases);
-        self.report_relay(server, cause, code, text, now);
+        self.close_data_legs(at, |_| true, now);
+        match is_extra && !was_open {
+            true => self.log_relay_failure(server, code, text, now),
+            false => self.report_relay(server, cause, code, text, now),
+        }
         let carried = self.stream(stream).is_some_and(|stream| {
             stream.paths.iter().flatten().any(|(base, _)| bases.contains(base))
         });
@@ -298,9 +325,13 @@ impl Core {
     ) {
         let Some(entry) = self.config.turn_servers.get(server) else { return };
         let uri = entry.uri.clone();
-        let server = self.config.stun_servers.len() + server;
-        self.log.add(now, || Happened::ServerFailed { server, code, text: text.clone() });
+        self.log_relay_failure(server, code, text.clone(), now);
         self.events.push_back(Event::CandidateError { uri, cause, code, text });
+    }
+
+    fn log_relay_failure(&mut self, server: usize, code: u16, text: Box<str>, now: Time) {
+        let server = self.config.stun_servers.len() + server;
+        self.log.add(now, || Happened::ServerFailed { server, code, text });
     }
 
     /// Whether gathering of a session waits for a relay.

@@ -5,14 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::agent::base::{Base, BasePhase, Purpose, Seat};
 use crate::agent::core::DECISION;
-use crate::agent::gathering::{foundation, session_mut};
+use crate::agent::gathering::{foundation, priority_of, session_mut};
 use crate::agent::relay::{Phase, Relay};
+use crate::agent::relayed_tcp::ACTIVE_PORT;
 use crate::agent::{BaseId, CommandError, Core, Event, Happened, Input, StreamId, Transmit};
-use crate::candidate::{Kind, PairingClass, priority};
+use crate::candidate::{Kind, PairingClass, TcpType, priority};
 use crate::check::{Local, PairState, Path};
 use crate::gather::{Cause, NOT_REACHED};
 use crate::net::{self, Family, NotConnected};
 use crate::stun::TransactionId;
+use crate::tcp::Key;
 use crate::timer::Time;
 use crate::turn;
 
@@ -32,6 +34,15 @@ impl Core {
                 }
             }
             turn::Event::ChannelRefused { peer, .. } => self.channel_ended(at, peer),
+            turn::Event::Connected { peer, connection } => {
+                self.open_data_leg(at, TcpType::Active, (peer, connection));
+            }
+            turn::Event::ConnectRefused { peer, failure } => {
+                self.connect_refused(at, peer, failure.cause, now);
+            }
+            turn::Event::Accepted { peer, connection } => {
+                self.open_data_leg(at, TcpType::Passive, (peer, connection));
+            }
             turn::Event::Failed(failure)
                 if failure.cause == turn::Cause::Family && self.asks_for_less(at, now) => {}
             turn::Event::Failed(failure) | turn::Event::Lost(failure) => {
@@ -65,22 +76,36 @@ impl Core {
         let (over_udp, lists): (bool, Vec<u16>) =
             (under.purpose == Purpose::Candidates, under.seats.iter().map(|s| s.list).collect());
         let relayed = net::canonical(relayed);
-        let base = self.next_base();
-        self.bases.push(Base {
-            id: base,
-            purpose: Purpose::Relayed,
-            stream,
-            component,
-            tcp_type: None,
-            ip: relayed.ip(),
-            prefix: None,
-            scope: 0,
-            phase: BasePhase::Open(relayed),
-            seats: Vec::new(),
-        });
-        self.relays.all[at].bases.push(base);
-        self.events.push_back(Event::Relayed { base, address: relayed, leg, server: address });
-        self.log.add(now, || Happened::SocketOpened { base, local: relayed });
+        for tcp_type in self.relayed_types(at) {
+            // An active candidate has no port of its own (RFC 6544 §4.5).
+            let local = match tcp_type {
+                Some(TcpType::Active) => SocketAddr::new(relayed.ip(), ACTIVE_PORT),
+                _ => relayed,
+            };
+            let base = self.next_base();
+            self.bases.push(Base {
+                id: base,
+                purpose: Purpose::Relayed,
+                stream,
+                component,
+                tcp_type,
+                ip: relayed.ip(),
+                prefix: None,
+                scope: 0,
+                phase: BasePhase::Open(local),
+                seats: Vec::new(),
+            });
+            self.relays.all[at].bases.push(base);
+            if tcp_type.is_none() {
+                self.events.push_back(Event::Relayed {
+                    base,
+                    address: local,
+                    leg,
+                    server: address,
+                });
+            }
+            self.log.add(now, || Happened::SocketOpened { base, local });
+        }
         for list in &lists {
             self.seat_relayed(leg, *list, now);
         }
@@ -120,17 +145,26 @@ impl Core {
         now: Time,
     ) {
         let Some(base) = self.base(id) else { return };
-        let (Some(address), component) = (base.address(), base.component) else { return };
+        let (Some(address), component, tcp_type) = (base.address(), base.component, base.tcp_type)
+        else {
+            return;
+        };
         let Some(entry) = self.config.turn_servers.get(server) else { return };
         // RFC 8445 §5.1.1.2: one that equals a host candidate is none.
-        let is_it = |local: &Local| (local.kind, local.address) == (Kind::Host, address);
+        let class = PairingClass::of(tcp_type);
+        let is_it = |local: &Local| {
+            (local.kind, local.address, local.path.class) == (Kind::Host, address, class)
+        };
         if self.checks.locals(list).any(|(_, local)| is_it(local)) {
             return;
         }
         // Of servers with the same kind of leg, the first one first.
         let nth = u16::try_from(server).unwrap_or(u16::MAX);
         let preference = u16::MAX - nth.min(u16::MAX - 1);
-        let priority = priority(entry.transport.type_preference(), preference, component);
+        let priority = match tcp_type {
+            None => priority(entry.transport.type_preference(), preference, component),
+            Some(_) => priority_of(Kind::Relayed, tcp_type, preference, component),
+        };
         let server_address = self.relay_under(id).map(|relay| relay.address);
         let local = Local {
             component,
@@ -144,13 +178,13 @@ impl Core {
                 &mut self.foundations,
                 Kind::Relayed,
                 address,
-                None,
+                tcp_type,
                 server_address,
             ),
             path: Path {
-                reliable: false,
-                dials: false,
-                class: PairingClass::of(None),
+                reliable: tcp_type.is_some(),
+                dials: tcp_type == Some(TcpType::Active),
+                class,
                 indirect: true,
             },
             related: mapped.map(net::canonical),
@@ -171,11 +205,20 @@ impl Core {
 
     /// What a relay relays to addresses of this one's family.
     fn relayed_base(&self, at: usize, peer: IpAddr) -> Option<BaseId> {
-        let bases = self.relays.all.get(at)?.bases.iter().copied();
-        let fits = |id: &BaseId| {
+        self.relayed_bases(at, peer).next()
+    }
+
+    /// The same, where there may be several: of TCP, one that opens
+    /// connections and one that takes them in.
+    pub(super) fn relayed_bases(
+        &self,
+        at: usize,
+        peer: IpAddr,
+    ) -> impl Iterator<Item = BaseId> + '_ {
+        let bases = self.relays.all.get(at).into_iter().flat_map(|relay| &relay.bases);
+        bases.copied().filter(move |id| {
             self.base(*id).is_some_and(|base| Family::of(base.ip) == Family::of(peer))
-        };
-        bases.into_iter().find(fits)
+        })
     }
 
     /// Nothing goes by the channel of a peer any more.
@@ -188,7 +231,10 @@ impl Core {
 
     /// A peer may be sent to: the checks that have waited for it are sent.
     fn permitted(&mut self, at: usize, peer: IpAddr, now: Time) {
-        let Some(base) = self.relayed_base(at, peer) else { return };
+        // Over TCP it is the connection that checks wait for.
+        let Some(base) = self.relayed_base(at, peer).filter(|base| !self.is_tcp(*base)) else {
+            return;
+        };
         for to in self.remotes_of(base, peer) {
             self.checks.path_ready(base.0, to, now);
         }
@@ -196,9 +242,11 @@ impl Core {
 
     /// The server will not relay to a peer.
     fn peer_refused(&mut self, at: usize, peer: IpAddr, now: Time) {
-        let Some(base) = self.relayed_base(at, peer) else { return };
-        for to in self.remotes_of(base, peer) {
-            self.checks.path_failed(base.0, to, NotConnected::RefusedByRelay, now);
+        for base in self.relayed_bases(at, peer).collect::<Vec<_>>() {
+            for to in self.remotes_of(base, peer) {
+                self.tcp.drop_entry(Key::new(base.0, to), true);
+                self.checks.path_failed(base.0, to, NotConnected::RefusedByRelay, now);
+            }
         }
     }
 
@@ -229,13 +277,15 @@ impl Core {
                 continue;
             }
             let bases = self.relays.all[at].bases.clone();
-            let remotes = bases.iter().flat_map(|base| self.wanted_remotes(*base));
+            let remotes = bases.iter().flat_map(|base| {
+                self.wanted_remotes(*base).chain(self.remotes_that_may_connect(*base))
+            });
             let mut wanted: Vec<IpAddr> = remotes.map(|to| to.ip()).collect();
             wanted.sort_unstable();
             wanted.dedup();
             let carrying = self.streams.iter().flat_map(|stream| stream.paths.iter().flatten());
             let carrying: Vec<SocketAddr> = carrying
-                .filter(|(base, _)| bases.contains(base))
+                .filter(|(base, _)| bases.contains(base) && !self.is_tcp(*base))
                 .map(|(_, to)| net::canonical(*to))
                 .collect();
             let (relay, mut asked) = (&mut self.relays.all[at], Vec::new());
@@ -272,6 +322,9 @@ impl Core {
     /// Whether a check from a relayed base can be sent now. Where the server
     /// has not yet said that it relays to the peer, it is sent once it has.
     pub(super) fn opens_relay(&self, base: BaseId, to: SocketAddr) -> bool {
+        if self.is_tcp(base) {
+            return true;
+        }
         self.relay_under(base).is_none_or(|relay| relay.client.is_permitted(to.ip()))
     }
 
@@ -333,6 +386,7 @@ impl Core {
                 }
             }
             bases.extend(relay.bases);
+            bases.extend(relay.data.iter().map(|data| data.leg));
         }
         bases
     }
@@ -390,9 +444,11 @@ impl Core {
         self.wrap(base, to, &message, id, out)
     }
 
-    /// Whether a base is what a server relays.
-    pub(super) fn is_relayed(&self, base: BaseId) -> bool {
-        self.base(base).is_some_and(|base| base.purpose == Purpose::Relayed)
+    /// Whether what is sent from a base is wrapped for a server: datagrams are,
+    /// relayed TCP has streams of its own.
+    pub(super) fn is_wrapped(&self, base: BaseId) -> bool {
+        let wraps = |base: &Base| base.purpose == Purpose::Relayed && base.tcp_type.is_none();
+        self.base(base).is_some_and(wraps)
     }
 
     /// An input with what it has for a relayed base taken out of its wrapping.

@@ -48,6 +48,10 @@ impl Core {
         let open = self.bases.iter();
         let open = open.filter(|base| base.is_open() && base.purpose == Purpose::Candidates);
         let own = open.map(|base| OwnAddress { ip: base.ip, prefix: base.prefix });
+        // What a server on this machine relays, it relays to this machine.
+        let servers = self.relays.all.iter().map(|relay| relay.address.ip());
+        let here = servers.filter(|ip| ip.is_loopback()).map(|ip| OwnAddress { ip, prefix: None });
+        let own = own.chain(here);
         self.config.remote_policy.admits(address, protocol, own)
     }
 

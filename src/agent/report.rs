@@ -245,6 +245,8 @@ impl Core {
             related: match kind {
                 Kind::Host => None,
                 _ if self.config.gather_host && !self.config.publish_mdns => related,
+                // It is the relay's, which everybody knows.
+                Kind::PeerReflexive if path.indirect => related,
                 _ => related.map(hidden),
             },
             tcp_type,

@@ -164,8 +164,10 @@ impl Core {
         let (relayed, own): (Vec<_>, Vec<_>) =
             of_stream.map(|base| base.id).partition(|base| self.relay_under(*base).is_some());
         // First the relays: a leg is in use as long as anything stands on it.
-        let unused = relayed.into_iter().filter(|base| !valid.contains(&base.0));
-        unused.for_each(|base| self.close_base(base, now));
+        let (used, unused): (Vec<_>, Vec<_>) =
+            relayed.into_iter().partition(|base| valid.contains(&base.0));
+        unused.into_iter().for_each(|base| self.close_base(base, now));
+        used.into_iter().for_each(|base| self.close_connections(base));
         let bases = |relay: &Relay| !relay.bases.is_empty();
         self.release_relays(|relay| relay.stream == id && !bases(relay), now);
         let is_used = |base: &BaseId| {

@@ -141,6 +141,11 @@ impl Core {
             }
             _ => {}
         }
+        if let Input::Connected { base, to, .. } = *input
+            && self.carried(base, to, now)
+        {
+            return;
+        }
         let rng = &mut self.rng;
         match *input {
             Input::Connected { base, to, local } => {
@@ -235,7 +240,9 @@ impl Core {
     pub(super) fn settle_tcp(&mut self, now: Time) -> bool {
         self.tcp.advance(now, &mut self.rng);
         while let Some(op) = self.tcp.poll_op() {
-            self.do_op(op);
+            if !self.do_by_relay(op, now) {
+                self.do_op(op);
+            }
         }
         let mut any = false;
         while let Some(outcome) = self.tcp.poll_outcome() {
@@ -327,7 +334,7 @@ impl Core {
         }
     }
 
-    fn note_connection(&mut self, key: Key, change: ConnectionChange, now: Time) {
+    pub(super) fn note_connection(&mut self, key: Key, change: ConnectionChange, now: Time) {
         let (base, remote) = (BaseId(key.base), key.remote);
         self.log.add(now, || Happened::Connection { base, remote, change });
     }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use crate::candidate::{ComponentId, Foundation, Kind, MAX_PRIORITY};
+use crate::candidate::{ComponentId, Foundation, Kind, MAX_PRIORITY, PairingClass};
+use crate::check::candidates::RemoteEntry;
 use crate::check::pair::priority_in;
 use crate::check::{
     Checks, FailReason, ListState, LocalId, PairId, PairState, Remote, RemoteId, Role,
@@ -103,10 +104,17 @@ impl Checks {
             return Ok(RemoteId(at as u16));
         }
         let number = u32::try_from(list.remotes.len()).unwrap_or(u32::MAX);
+        // An active candidate is signalled without its port (RFC 6544 §4.5):
+        // that a relay is in between is known by the address.
+        let is_relays = |entry: &RemoteEntry| {
+            let Remote { kind, address, class: of, .. } = entry.remote;
+            (kind, of, address.ip()) == (Kind::Relayed, class, request.from.ip())
+        };
+        let relayed = class == PairingClass::Active && list.remotes.iter().any(is_relays);
         let remote = Remote {
             component,
             address: request.from,
-            kind: Kind::PeerReflexive,
+            kind: if relayed { Kind::Relayed } else { Kind::PeerReflexive },
             priority: request.priority.clamp(1, MAX_PRIORITY),
             class,
             foundation: Foundation::from_number(number),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::candidate::{Foundation, Kind};
+use crate::candidate::{Foundation, Kind, PairingClass};
 use crate::check::candidates::LocalEntry;
 use crate::check::flight::Flight;
 use crate::check::pair::priority_in;
@@ -183,13 +183,20 @@ impl Checks {
             .or_else(|| candidates().find(|(_, l)| is_it(l)))
             .map(|(id, _)| id);
         let Some(known) = known else {
-            let found = Local {
-                address: mapped,
-                kind: Kind::PeerReflexive,
-                priority: base.reflexive_priority,
-                related: Some(base.address),
-                foundation: reflexive_foundation(base.foundation),
-                ..base.clone()
+            // The port that an active candidate does without (RFC 6544 §4.5)
+            // is no news, and makes it no other candidate.
+            let is_port = base.path.class == PairingClass::Active
+                && (base.kind, base.address.ip()) == (Kind::Relayed, mapped.ip());
+            let found = match is_port {
+                true => Local { address: mapped, ..base.clone() },
+                false => Local {
+                    address: mapped,
+                    kind: Kind::PeerReflexive,
+                    priority: base.reflexive_priority,
+                    related: Some(base.address),
+                    foundation: reflexive_foundation(base.foundation),
+                    ..base.clone()
+                },
             };
             let Some(local) = self.add_image(p.stream, found) else {
                 return Valid { pair, local: p.local };

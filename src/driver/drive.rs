@@ -325,6 +325,12 @@ impl Shared {
             SocketOp::ConnectServer { base, server, to } => {
                 self.connect_server(machine, base, server, to);
             }
+            SocketOp::Carry { leg, base, to } => {
+                if let Some(local) = machine.tcp.carry(leg, base, to) {
+                    let input = Input::Connected { base, to, local };
+                    machine.core.handle_input(clock::now(), input);
+                }
+            }
             SocketOp::Inspect { base, to } => machine.inspect(base, to),
             SocketOp::Disconnect { base, to, abort } => machine.tcp.disconnect(base, to, abort),
             SocketOp::Resolve { server } => {

@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::net::{self, Family, Protocol};
 use crate::rng::Rng;
-use crate::stun::{Integrity, IntegrityKey, Message, Method, TransactionId};
+use crate::stun::{Message, Method, TransactionId};
 use crate::timer::Time;
 use crate::turn::allocation::Allocation;
 use crate::turn::bindings::Bindings;
 use crate::turn::login::Login;
 use crate::turn::permissions::{Permissions, Wish};
 use crate::turn::state::{Happening, State, Step};
-use crate::turn::transactions::{Purpose, Transactions};
+use crate::turn::transactions::{Asking, Purpose, Transactions};
 use crate::turn::{Cause, Event, Failure, Handled, Secrets, Settings, request};
 
 /// One allocation on one path to a server.
@@ -192,24 +192,9 @@ impl Client {
         self.begin(now, rng);
     }
 
-    /// A request with this id waits for its answer.
-    pub(crate) fn asks(&self, id: TransactionId) -> bool {
-        self.transactions.find(id).is_some()
-    }
-
-    /// What the answer to the request with this id is signed with.
-    pub(crate) fn key(&self, id: TransactionId) -> Option<&IntegrityKey> {
-        Some(self.transactions.find(id)?.2.session.as_ref()?.key())
-    }
-
-    /// What the integrity of an answer is like, in the light of the request.
-    pub(crate) fn integrity(&self, message: &Message<'_>) -> Integrity {
-        let asking = self.transactions.find(message.transaction_id());
-        match asking.and_then(|(_, _, asking)| asking.session.as_ref()) {
-            Some(session) => session.verify(message),
-            None if message.integrity_algorithm().is_some() => Integrity::Wrong,
-            None => Integrity::Missing,
-        }
+    /// The request with this id, where it waits for its answer.
+    pub(crate) fn asking(&self, id: TransactionId) -> Option<&Asking> {
+        Some(self.transactions.find(id)?.2)
     }
 
     /// A refresh waits for its answer.

@@ -7,7 +7,7 @@ use crate::stun::{Message, Method, TransactionId};
 use crate::timer::Time;
 use crate::turn::login::{Login, Next};
 use crate::turn::response::{self, Verdict};
-use crate::turn::transactions::{Purpose, Transactions};
+use crate::turn::transactions::{Asking, Purpose, Transactions};
 use crate::turn::{Failure, Handled, Settings, request};
 
 /// A stream that is becoming a data connection
@@ -84,6 +84,11 @@ impl DataConnection {
     /// When [`DataConnection::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.transactions.poll_timeout()
+    }
+
+    /// The request with this id, where it waits for its answer.
+    pub(crate) fn asking(&self, id: TransactionId) -> Option<&Asking> {
+        Some(self.transactions.find(id)?.2)
     }
 
     /// A request to write to the stream now, written into `out`, which is

@@ -39,6 +39,7 @@ use crate::timer::Pacer;
 pub use client::Client;
 pub use data_connection::{DataConnection, DataEvent};
 pub use redirect::Redirects;
+pub(crate) use transactions::Asking;
 
 /// What a user proves itself with towards a server.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::stun::{Method, Retransmission, TransactionId};
+use crate::stun::{Integrity, IntegrityKey, Message, Method, Retransmission, TransactionId};
 use crate::timer::{Pacer, Time};
 use crate::turn::login::Session;
 use crate::turn::{Failure, Settings};
@@ -101,7 +101,7 @@ enum Phase {
 
 /// A request that was sent.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     pub(super) id: TransactionId,
     bytes: Vec<u8>,
     /// What it was signed with.
@@ -371,6 +371,20 @@ impl Transactions {
 }
 
 impl Asking {
+    /// What the answer is signed with.
+    pub(crate) fn key(&self) -> Option<&IntegrityKey> {
+        Some(self.session.as_ref()?.key())
+    }
+
+    /// What the integrity of an answer is like, in the light of the request.
+    pub(crate) fn integrity(&self, answer: &Message<'_>) -> Integrity {
+        match &self.session {
+            Some(session) => session.verify(answer),
+            None if answer.integrity_algorithm().is_some() => Integrity::Wrong,
+            None => Integrity::Missing,
+        }
+    }
+
     fn failure(&self) -> Failure {
         match self.unsigned {
             Some(code) => Failure::unsigned(code),

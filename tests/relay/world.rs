@@ -19,6 +19,7 @@ use floe::timer::{Pacer, Time};
 use floe::turn::{Secrets, channel};
 
 use crate::server::{PASSWORD, Server, USER};
+use crate::streams::Streams;
 
 pub(crate) const STREAM: StreamId = StreamId(0);
 pub(crate) const SERVER: &str = "192.0.2.9:3478";
@@ -28,7 +29,9 @@ pub(crate) struct Side {
     pub(crate) core: Core,
     pub(crate) ip: IpAddr,
     sockets: BTreeMap<BaseId, SocketAddr>,
-    legs: BTreeMap<BaseId, SocketAddr>,
+    pub(crate) legs: BTreeMap<BaseId, SocketAddr>,
+    /// Streams to the server that lead to peers: by our end, base and peer.
+    pub(crate) carried: BTreeMap<SocketAddr, (BaseId, SocketAddr)>,
     paths: BTreeSet<(BaseId, SocketAddr)>,
     pub(crate) path: Option<(BaseId, SocketAddr)>,
     /// When it had a path first.
@@ -69,6 +72,8 @@ pub(crate) struct World {
     pub(crate) signals: bool,
     /// Payloads that a server relayed, in bytes, and its other packets.
     pub(crate) relayed: usize,
+    /// Connections between peers and servers.
+    pub(crate) streams: Streams,
     queue: BTreeMap<(Time, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     number: u64,
 }
@@ -117,6 +122,7 @@ impl World {
                 ip: IpAddr::from([10, 0, number as u8, 2]),
                 sockets: BTreeMap::new(),
                 legs: BTreeMap::new(),
+                carried: BTreeMap::new(),
                 paths: BTreeSet::new(),
                 path: None,
                 usable: None,
@@ -143,6 +149,7 @@ impl World {
             direct: Duration::from_millis(20),
             signals: true,
             relayed: 0,
+            streams: Streams::default(),
             queue: BTreeMap::new(),
             number: 0,
         }
@@ -190,7 +197,7 @@ impl World {
                 self.post(from, transmit.to, out);
             }
             None => {
-                let from = side.socket(base);
+                let (from, to) = side.way(base, to);
                 self.post(from, to, payload.to_vec());
             }
         }
@@ -246,6 +253,9 @@ impl World {
         if to == SERVER.parse().unwrap() {
             return self.at_server(from, bytes);
         }
+        if self.on_stream(to, bytes) {
+            return;
+        }
         let now = self.now;
         let owner = self.servers.iter_mut().find(|(_, server)| server.relayed[0] == to);
         if let Some((client, server)) = owner.filter(|_| self.relays_as.is_none()) {
@@ -265,11 +275,15 @@ impl World {
     }
 
     fn at_server(&mut self, from: SocketAddr, bytes: &[u8]) {
+        if self.forwarded(from, bytes) || self.connects(from, bytes) {
+            return;
+        }
         let (next, make) = (50_000 + self.servers.len() as u16, self.make);
         let (mapped, relays_as) = (self.mapped, self.relays_as);
         let server = self.servers.entry(from).or_insert_with(|| {
             let mut server = make();
             server.mapped = mapped.unwrap_or(from);
+            server.first = 100 * u32::from(next);
             let relayed = SocketAddr::new([192, 0, 2, 9].into(), next);
             server.relayed = vec![relays_as.unwrap_or(relayed)];
             server
@@ -301,7 +315,7 @@ impl World {
         }
     }
 
-    fn receive(&mut self, at: usize, base: BaseId, from: SocketAddr, bytes: &[u8]) {
+    pub(crate) fn receive(&mut self, at: usize, base: BaseId, from: SocketAddr, bytes: &[u8]) {
         let side = &mut self.sides[at];
         let (under, sender, payload) =
             side.core.unwrap(base, from, bytes).unwrap_or((base, from, bytes));
@@ -319,8 +333,8 @@ impl World {
         loop {
             let side = &mut self.sides[at];
             if let Some(transmit) = side.core.poll_transmit(&mut message) {
-                let from = side.socket(transmit.base);
-                self.post(from, transmit.to, message.clone());
+                let (from, to) = side.way(transmit.base, transmit.to);
+                self.post(from, to, message.clone());
             } else if let Some(op) = side.core.poll_socket_op() {
                 self.perform(at, op);
             } else if let Some(event) = side.core.poll_event() {
@@ -359,6 +373,15 @@ impl World {
                     side.core.handle_input(now, Input::ConnectFailed { base, to, kind });
                 }
             }
+            SocketOp::Carry { leg, base, to } => {
+                let local = side.legs.remove(&leg).expect("a leg");
+                side.carried.insert(local, (base, to));
+                side.core.handle_input(now, Input::Connected { base, to, local });
+            }
+            SocketOp::Disconnect { base, to, .. } => {
+                side.carried.retain(|_, of| *of != (base, to));
+            }
+            SocketOp::Close { base } => side.carried.retain(|_, of| of.0 != base),
             SocketOp::ListAddresses => self.gather(at),
             _ => {}
         }
@@ -427,6 +450,14 @@ impl World {
 }
 
 impl Side {
+    /// Where something leaves and goes to.
+    fn way(&self, base: BaseId, to: SocketAddr) -> (SocketAddr, SocketAddr) {
+        match self.carried.iter().find(|(_, of)| **of == (base, to)) {
+            Some((local, _)) => (*local, SERVER.parse().unwrap()),
+            None => (self.socket(base), to),
+        }
+    }
+
     fn socket(&self, base: BaseId) -> SocketAddr {
         let own = self.sockets.get(&base).or_else(|| self.legs.get(&base));
         *own.expect("it was bound")

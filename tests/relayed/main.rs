@@ -8,6 +8,7 @@
 #[allow(dead_code)] // Others use the rest.
 mod coturn;
 mod life;
+mod streams;
 #[cfg(feature = "tls")]
 mod tls;
 

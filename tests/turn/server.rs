@@ -70,8 +70,9 @@ pub(crate) struct Server {
     pub(crate) lifetime: u32,
     /// The protocol that is to be relayed.
     pub(crate) relays: u8,
-    /// Connections to peers, from 1 on.
+    /// Connections to peers, numbered from `first` on.
     pub(crate) connections: Vec<SocketAddr>,
+    pub(crate) first: u32,
     /// Allocations may move, with the ticket of this number.
     pub(crate) ticket: Option<u8>,
     /// From which path the allocation was made or moved to last, and from which
@@ -114,6 +115,7 @@ impl Server {
             lifetime: 600,
             relays: 17,
             connections: Vec::new(),
+            first: 1,
             ticket: None,
             bound: 0,
             path: 0,
@@ -417,13 +419,13 @@ impl Server {
                 if self.connections.contains(&peer) {
                     return self.error(message, 446, key);
                 }
+                let number = self.first + u32::try_from(self.connections.len()).unwrap();
                 self.connections.push(peer);
-                let number = u32::try_from(self.connections.len()).unwrap();
                 builder = builder.number(T::CONNECTION_ID, number);
             }
             Method::CONNECTION_BIND => {
-                let number = message.connection_id().expect("a number") as usize;
-                if number > self.connections.len() {
+                let number = message.connection_id().expect("a number");
+                if self.connection(number).is_none() {
                     return self.error(message, 400, key);
                 }
             }
@@ -432,6 +434,13 @@ impl Server {
         let builder = more.iter().fold(builder, |b, (kind, value)| b.attribute(*kind, value));
         builder.seal(key);
         out
+    }
+}
+
+impl Server {
+    /// The peer of a connection.
+    pub(crate) fn connection(&self, number: u32) -> Option<SocketAddr> {
+        self.connections.get(number.checked_sub(self.first)? as usize).copied()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::stun::{
     Algorithm, Class, Fingerprint, Integrity, IntegrityKey, Message, MessageParts, Method,
     TransactionId,
 };
-use crate::turn::Client;
+use crate::turn::Asking;
 
 /// The longest part of a reason phrase that is kept, in characters; gathering
 /// shows no more of it.
@@ -197,10 +197,10 @@ impl Core {
         let id = message.transaction_id();
         let username = message.username().map(|name| self.recorded_username(base, name));
         let relay = RecordedRelay::of(&message);
-        let of_server = relay.as_ref().and_then(|_| self.client_of(base, id));
+        let of_server = relay.as_ref().and_then(|_| self.asked_by(base, id));
         let key = self.recorded_key(base, message.class(), id, username);
         let integrity = match (of_server, key) {
-            (Some(client), _) => client.integrity(&message),
+            (Some(asking), _) => asking.integrity(&message),
             (None, Some(key)) => message.verify(key),
             _ if message.integrity_algorithm().is_some() => Integrity::Wrong,
             _ => Integrity::Missing,
@@ -228,10 +228,13 @@ impl Core {
         })
     }
 
-    /// Who asked a TURN server by this transaction.
-    fn client_of(&self, base: BaseId, id: TransactionId) -> Option<&Client> {
+    /// The request of ours to a TURN server that a message answers.
+    fn asked_by(&self, base: BaseId, id: TransactionId) -> Option<&Asking> {
         let over = self.relays.all.iter().filter(|relay| relay.leg == base);
-        over.map(|relay| &relay.client).find(|client| client.asks(id))
+        let data = self.relays.all.iter().flat_map(|relay| &relay.data);
+        let mut data = data.filter(|data| data.leg == base);
+        let of_client = over.filter_map(|relay| relay.client.asking(id)).next();
+        of_client.or_else(|| data.find_map(|data| data.connection.asking(id)))
     }
 
     /// The stream at whose socket something arrived.
@@ -309,9 +312,9 @@ impl Core {
         let key = match recorded.integrity {
             Integrity::Missing => None,
             Integrity::Valid => {
-                let client = recorded.relay.as_ref().and_then(|_| self.client_of(base, id));
-                let key = match client {
-                    Some(client) => client.key(id),
+                let asking = recorded.relay.as_ref().and_then(|_| self.asked_by(base, id));
+                let key = match asking {
+                    Some(asking) => asking.key(),
                     None => self.recorded_key(base, recorded.class, id, recorded.username),
                 };
                 Some(key.unwrap_or(&nobodys))

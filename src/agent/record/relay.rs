@@ -9,7 +9,7 @@ use crate::stun::{Algorithm, AttributeType as Type, Message, Method, Part};
 const MAX: usize = 32;
 
 /// Attributes that a server's answers are read for, by their values.
-const VALUES: [Type; 8] = [
+const VALUES: [Type; 9] = [
     Type::REALM,
     Type::NONCE,
     Type::PASSWORD_ALGORITHMS,
@@ -18,6 +18,7 @@ const VALUES: [Type; 8] = [
     Type::ALTERNATE_DOMAIN,
     Type::ALTERNATE_SERVER,
     Type::CHANNEL_NUMBER,
+    Type::CONNECTION_ID,
 ];
 
 /// Those whose value is an address that is masked with the transaction's id.

@@ -67,7 +67,7 @@ pub(crate) trait Owner: Send + Sync {
 pub(crate) struct Link {
     id: LinkId,
     framing: Framing,
-    stream: Stream,
+    stream: Arc<Stream>,
     queue: Mutex<SendQueue>,
     /// The queue was empty and is not any more.
     queued: Notify,
@@ -81,6 +81,8 @@ pub(crate) struct Link {
     /// The peer has passed a check once.
     proven: AtomicBool,
     finishing: Notify,
+    /// What it becomes once the message that says so is read.
+    successor: Mutex<Option<Arc<Link>>>,
     /// Counts frames that were for nobody.
     unrouted: Arc<AtomicU64>,
 }
@@ -92,10 +94,14 @@ impl Link {
         framing: Framing,
         unrouted: Arc<AtomicU64>,
     ) -> Self {
+        Self::shared(id, Arc::new(stream.into()), framing, unrouted)
+    }
+
+    fn shared(id: LinkId, stream: Arc<Stream>, framing: Framing, unrouted: Arc<AtomicU64>) -> Self {
         Link {
             id,
             framing,
-            stream: stream.into(),
+            stream,
             queue: Mutex::default(),
             queued: Notify::new(),
             room: Notify::new(),
@@ -104,8 +110,19 @@ impl Link {
             way_changed: Notify::new(),
             proven: AtomicBool::new(false),
             finishing: Notify::new(),
+            successor: Mutex::default(),
             unrouted,
         }
+    }
+
+    /// A connection to a TURN server leads to a peer from now on, as another
+    /// connection (RFC 6062 §4.3). Its task serves that, with what was read behind
+    /// the message that is being taken in.
+    pub(crate) fn carry(&self, id: LinkId) -> Arc<Link> {
+        let fresh = Link::shared(id, self.stream.clone(), Framing::Rfc4571, self.unrouted.clone());
+        let successor = Arc::new(fresh);
+        *self.successor.lock() = Some(successor.clone());
+        successor
     }
 
     pub(crate) fn id(&self) -> LinkId {

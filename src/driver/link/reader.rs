@@ -12,27 +12,35 @@ use crate::tcp::{Deframer, FrameError, Framing};
 /// What was told of a connection.
 type End = Option<io::ErrorKind>;
 
-/// Reads a connection, and writes what waits, until it ends or is closed.
+/// Reads a connection, and writes what waits, until it ends or is closed, be it
+/// as another one.
 pub(crate) async fn run(link: Arc<Link>, owner: Arc<dyn Owner>) {
-    let mut reader = Reader {
-        link: &link,
-        owner: &*owner,
-        deframer: Deframer::new(link.framing),
-        held: Vec::new(),
-        told: false,
-    };
+    let mut next = Some((link, Vec::new()));
+    while let Some((link, read)) = next {
+        next = serve(&link, &read, &*owner).await;
+    }
+}
+
+/// Does so for what it is now, of which something may have been read. Returns
+/// what it has become, and what was read of that.
+async fn serve(link: &Link, read: &[u8], owner: &dyn Owner) -> Option<(Arc<Link>, Vec<u8>)> {
+    let mut deframer = Deframer::new(link.framing);
+    deframer.extend(read);
+    let mut reader = Reader { link, owner, deframer, held: Vec::new(), told: false };
     let end = tokio::select! {
         end = reader.read() => Some(end),
         () = link.flush() => None,
         () = link.finishing.notified() => None,
     };
     match end {
-        Some(end) => owner.ended(link.id, end),
+        Some(Read::Carried(successor)) => return Some((successor, reader.deframer.take_rest())),
+        Some(Read::Ended(end)) => owner.ended(link.id, end),
         None => {
             let _ = tokio::time::timeout(FINISH, link.last_words()).await;
         }
     }
     link.close();
+    None
 }
 
 struct Reader<'a> {
@@ -45,9 +53,18 @@ struct Reader<'a> {
     told: bool,
 }
 
+/// Why nothing more is read.
+enum Read {
+    Ended(End),
+    /// It has become another connection.
+    Carried(Arc<Link>),
+}
+
 /// How far what was read could be taken.
 enum Routed {
     All,
+    /// What follows is another connection's.
+    Carried(Arc<Link>),
     /// The next datagram is held: its receiver is slow.
     Held,
     /// What follows can not be read.
@@ -57,8 +74,17 @@ enum Routed {
 impl Reader<'_> {
     /// Reads to the end. A future that is dropped has lost nothing but what it
     /// read: only the end of the connection drops it.
-    async fn read(&mut self) -> End {
+    async fn read(&mut self) -> Read {
         loop {
+            loop {
+                match self.route() {
+                    Ok(Routed::All) => break,
+                    Ok(Routed::Carried(successor)) => return Read::Carried(successor),
+                    Ok(Routed::Held) => self.deliver_held().await,
+                    Ok(Routed::Stuck) => return pending().await,
+                    Err(kind) => return Read::Ended(Some(kind)),
+                }
+            }
             // A peer that is never slower than us would else hold up others.
             tokio::task::coop::consume_budget().await;
             if let Err(error) = poll_fn(|cx| self.link.stream.poll_readable(cx)).await {
@@ -73,20 +99,12 @@ impl Reader<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return self.end(Some(error.kind())),
             }
-            loop {
-                match self.route() {
-                    Ok(Routed::All) => break,
-                    Ok(Routed::Held) => self.deliver_held().await,
-                    Ok(Routed::Stuck) => return pending().await,
-                    Err(kind) => return Some(kind),
-                }
-            }
         }
     }
 
     /// Where writing failed first, that is why it ended.
-    fn end(&self, end: End) -> End {
-        self.link.queue.lock().broken().or(end)
+    fn end(&self, end: End) -> Read {
+        Read::Ended(self.link.queue.lock().broken().or(end))
     }
 
     /// Takes messages and datagrams where they belong.
@@ -112,7 +130,12 @@ impl Reader<'_> {
                     Taken::Nobody => {
                         self.link.unrouted.fetch_add(1, Ordering::Relaxed);
                     }
-                    Taken::OfServer => self.owner.message(self.link.id, frame),
+                    Taken::OfServer => {
+                        self.owner.message(self.link.id, frame);
+                        if let Some(successor) = self.link.successor.lock().take() {
+                            return Ok(Routed::Carried(successor));
+                        }
+                    }
                     Taken::Message { base, peer, bytes } => self.owner.relayed(base, peer, bytes),
                 }
                 continue;

@@ -149,6 +149,26 @@ impl Tcp {
             && self.bases.get_mut(&id.base).is_some_and(|at| at.links.remove(&id.remote).is_some())
     }
 
+    /// A connection to a server becomes one of a base that the server relays.
+    pub(in crate::driver::drive) fn carry(
+        &mut self,
+        leg: BaseId,
+        base: BaseId,
+        to: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let from = self.bases.remove(&leg)?;
+        let (to, serial) = (net::canonical(to), self.next_serial());
+        let Entry { link, task, .. } = from.links.into_values().next()?;
+        let local = link.local();
+        let link = link.carry(LinkId { base, remote: to, serial });
+        let made = TcpBase::new(from.local, 0, None);
+        let at = self.bases.entry(base).or_insert(made);
+        if let Some(older) = at.links.insert(to, Entry { link, task, is_unproven: false }) {
+            older.close();
+        }
+        Some(local)
+    }
+
     /// Gives up an attempt, or closes a connection.
     pub(in crate::driver::drive) fn disconnect(
         &mut self,
