@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use floe::rng::{Rng, Seed};
-use floe::tcp::{Connections, Framing, Handshake, Key, Op, Outcome, Wanted};
+use floe::tcp::{Connections, Framing, Handshake, Key, Op, Outcome, Retry, Wanted};
 use floe::timer::Time;
 
 use crate::tcp_pair;
@@ -90,7 +90,12 @@ impl Bench {
         let (table, rng, now) = (&mut self.table, &mut self.rng, self.now);
         let rtt = (detail & 1 == 1).then(|| Duration::from_millis(u64::from(detail) * 4));
         let framing = if detail & 2 == 0 { Framing::Rfc4571 } else { Framing::Stun };
-        let wanted = Wanted { key, framing, rtt, persistent: detail & 4 == 0 };
+        let retry = match detail & 0b1100 {
+            0b0100 => Retry::Never,
+            0b1000 => Retry::Seldom,
+            _ => Retry::Often,
+        };
+        let wanted = Wanted { key, framing, rtt, retry };
         match what % 14 {
             0..=2 => table.want(&wanted, now),
             3 => {

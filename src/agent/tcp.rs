@@ -15,7 +15,7 @@ use crate::candidate::{Kind, PairingClass, TcpType};
 use crate::check::{FailReason, Local, Start, StartKind};
 use crate::gather::BindingRequest;
 use crate::net::{self, NotConnected};
-use crate::tcp::{Framing, Key, Op, Outcome, Wanted};
+use crate::tcp::{Framing, Key, Op, Outcome, Retry, Wanted};
 use crate::timer::Time;
 
 /// What happened to a TCP connection or to an attempt at one.
@@ -77,7 +77,8 @@ impl Core {
             None => {
                 let rtt = self.checks.pairs(list).filter_map(|(_, pair)| pair.rtt).min();
                 let framing = Framing::Rfc4571;
-                self.tcp.want(&Wanted { key, framing, rtt, persistent: true }, now);
+                let retry = self.retries(BaseId(base));
+                self.tcp.want(&Wanted { key, framing, rtt, retry }, now);
             }
         }
         false
@@ -96,7 +97,8 @@ impl Core {
             Some(Framing::Rfc4571 | Framing::Turn) => false,
             None => {
                 let framing = Framing::Stun;
-                self.tcp.want(&Wanted { key, framing, rtt: None, persistent: false }, now);
+                let retry = Retry::Never;
+                self.tcp.want(&Wanted { key, framing, rtt: None, retry }, now);
                 false
             }
         }
@@ -105,6 +107,12 @@ impl Core {
     fn tcp_base(&self, id: BaseId) -> Option<(TcpType, Option<SocketAddr>)> {
         let base = self.base(id)?;
         Some((base.tcp_type?, base.address()))
+    }
+
+    /// How the connections of a base are tried again.
+    fn retries(&self, id: BaseId) -> Retry {
+        let is_relayed = self.base(id).is_some_and(|base| base.purpose == Purpose::Relayed);
+        if is_relayed { Retry::Seldom } else { Retry::Often }
     }
 
     /// Whether a base is a connection to a TURN server.
@@ -277,7 +285,8 @@ impl Core {
                 let dials = dials.is_some_and(|(kind, _)| kind != TcpType::Passive);
                 if self.checks.path_broken(key.base, key.remote, now) && dials {
                     let framing = Framing::Rfc4571;
-                    let wanted = Wanted { key, framing, rtt: None, persistent: true };
+                    let retry = self.retries(BaseId(key.base));
+                    let wanted = Wanted { key, framing, rtt: None, retry };
                     self.tcp.retry(&wanted, now, &mut self.rng);
                 }
             }

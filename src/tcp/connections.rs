@@ -44,8 +44,21 @@ pub struct Wanted {
     pub framing: Framing,
     /// The round-trip time to the peer, where it is known.
     pub rtt: Option<Duration>,
-    /// Refusals are answered by new attempts. Not so towards a server.
-    pub persistent: bool,
+    /// How refusals are answered.
+    pub retry: Retry,
+}
+
+/// How an attempt that is refused is answered by new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Not at all: towards a server.
+    Never,
+    /// Once a second: where a server connects for us, at whom each attempt costs
+    /// a request and a stream.
+    Seldom,
+    /// At once for some seconds, and then once a second: towards a peer, who has
+    /// to be met.
+    Often,
 }
 
 /// Something for the driver to do.
@@ -116,7 +129,7 @@ impl Connections {
     /// A connection is wanted: where none is there or under way, an attempt
     /// begins. The first does not wait for anything but its slot.
     pub fn want(&mut self, wanted: &Wanted, now: Time) {
-        let Wanted { key, framing, rtt, persistent } = *wanted;
+        let Wanted { key, framing, rtt, retry } = *wanted;
         if let Some(entry) = self.find_mut(key) {
             entry.dials = true;
             entry.rtt = rtt.or(entry.rtt);
@@ -127,7 +140,7 @@ impl Connections {
         }
         self.places += 1;
         let entry = Entry::new(key, Phase::Queued, self.places, now);
-        self.entries.push(Entry { framing, dials: true, persistent, rtt, ..entry });
+        self.entries.push(Entry { framing, dials: true, retry, rtt, ..entry });
     }
 
     /// The peer showed that it is there: refusals are answered fast again.
@@ -183,8 +196,8 @@ impl Connections {
                 history.failures += 1;
             }
         }
-        let gives_up =
-            !entry.persistent || event == Event::Failed && entry.history.failures >= MAX_FAILURES;
+        let gives_up = entry.retry == Retry::Never
+            || event == Event::Failed && entry.history.failures >= MAX_FAILURES;
         if gives_up && entry.phase.has_socket() {
             let reason = entry.reason();
             self.forget(key);
@@ -237,7 +250,8 @@ impl Connections {
         self.want(wanted, now);
         let Some(entry) = self.find_mut(wanted.key) else { return };
         if entry.phase == Phase::Queued {
-            let until = now + entry.times().pause(true, rng);
+            let fast = entry.retry == Retry::Often;
+            let until = now + entry.times().pause(fast, rng);
             entry.phase = Phase::Pausing { until };
         }
     }
@@ -338,6 +352,7 @@ impl Connections {
             Step::Pause | Step::PauseLong => {
                 let first = entry.history.failures <= 1;
                 let fast = now < entry.fast_until && (step == Step::Pause || first);
+                let fast = fast && entry.retry == Retry::Often;
                 entry.phase = Phase::Pausing { until: now + times.pause(fast, rng) };
             }
             Step::Adopt => entry.phase = Phase::Adopting { until: now + times.adoption() },

@@ -8,7 +8,7 @@ mod connections;
 mod frame;
 mod ladder;
 
-pub use connections::{Connections, Key, Op, Outcome, Wanted};
+pub use connections::{Connections, Key, Op, Outcome, Retry, Wanted};
 pub use frame::{Deframer, FrameError, Framing, MAX_FRAME, MAX_UNPROVEN_FRAME, head};
 
 /// How far a connection attempt is, as the system tells.

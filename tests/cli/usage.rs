@@ -50,12 +50,21 @@ fn a_rendezvous_has_a_secret_a_peer_and_no_more() {
 
 #[test]
 fn what_is_still_to_come() {
-    for options in [
-        &["--stun", "stuns:192.0.2.1"][..],
-        &["--transport", "tcp", "--turn", "turn:192.0.2.1", "--user", "u", "--pass", "p"],
+    let options = &["--stun", "stuns:192.0.2.1"][..];
+    wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
+    wrong(&[&["demo"], options].concat(), "not supported yet");
+}
+
+/// RFC 6062 §4.1: TCP is relayed over a stream to the server.
+#[test]
+fn servers_that_would_relay_nothing() {
+    for (transport, uri) in [
+        ("tcp", "turn:192.0.2.1"),
+        ("tcp-so", "turn:192.0.2.1?transport=tcp"),
+        ("tcp-so", "turns:192.0.2.1"),
     ] {
-        wrong(&[&["stdio", "--controlling"], options].concat(), "not supported yet");
-        wrong(&[&["demo"], options].concat(), "not supported yet");
+        let options = ["--transport", transport, "--turn", uri, "--user", "u", "--pass", "p"];
+        wrong(&[&["stdio", "--controlling"], &options[..]].concat(), "relays nothing");
     }
 }
 

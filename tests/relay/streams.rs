@@ -13,7 +13,7 @@ use floe::stun::{AttributeType as T, Builder, Class, Message, Method, Transactio
 use floe::timer::Time;
 
 use crate::server::Reply;
-use crate::world::{SERVER, World, relay_only};
+use crate::world::{SERVER, STREAM, World, relay_only};
 
 /// Connections at the servers.
 #[derive(Debug, Default)]
@@ -98,13 +98,17 @@ impl World {
         let owner = owners.find(|server| server.connection(number).is_some()).expect("an owner");
         let Some(answer) = owner.handle(bytes, self.now) else { return true };
         let is_bound = Message::parse(&answer).unwrap().class() == Class::Success;
+        let is_cut = is_bound && self.streams.ends[&number].is_none();
+        if is_cut {
+            owner.connections[(number - owner.first) as usize] = server();
+        }
         self.post(server(), from, answer);
         if is_bound {
             self.streams.bound.insert(number, from);
             for early in self.streams.early.remove(&number).unwrap_or_default() {
                 self.post(server(), from, early);
             }
-            if self.streams.ends[&number].is_none() {
+            if is_cut {
                 // The end of the stream.
                 self.post(server(), from, Vec::new());
             }
@@ -151,6 +155,18 @@ fn ms(millis: u64) -> Time {
     Time::from_millis(millis)
 }
 
+/// One that connects, and one that takes it in.
+fn active_and_passive() -> World {
+    let config = |role, at| over_tcp(role, at == 0, at == 1);
+    world([config(Role::Controlling, 0), config(Role::Controlled, 1)])
+}
+
+/// The address of the connection over which a side asks its server.
+fn control(world: &World, at: usize) -> SocketAddr {
+    let ip = world.sides[at].ip;
+    *world.servers.keys().find(|client| client.ip() == ip).expect("it has asked")
+}
+
 /// RFC 6544 §5.5, RFC 6062: two agents without UDP, to whom nobody can connect.
 #[test]
 fn two_relays_connect_over_tcp_and_carry_data() {
@@ -185,4 +201,139 @@ fn two_relays_connect_over_tcp_and_carry_data() {
         }
         world.replay();
     }
+}
+
+/// RFC 6062 §5.3: whom the peer does not let in yet, its server takes in and
+/// turns away. That is no reason to give up.
+#[test]
+fn who_is_turned_away_at_first_comes_again() {
+    let mut world = active_and_passive();
+    world.signals = false;
+    world.start();
+    world.run_until(ms(300));
+    let [ours, theirs] = [0, 1].map(|at| world.sides[at].candidates[0].clone());
+    world.sides[0].core.add_remote_candidate(STREAM, &theirs, world.now).unwrap();
+    world.drain(0);
+    world.run_until(ms(3_500));
+    assert_eq!(world.sides[0].state(), State::Checking, "{:?}", world.sides[0].states);
+    let turned_away = world.servers[&control(&world, 0)].count(Method::CONNECT);
+    assert!((2..=4).contains(&turned_away), "about once a second: {turned_away}");
+    world.sides[1].core.add_remote_candidate(STREAM, &ours, world.now).unwrap();
+    world.drain(1);
+    world.run_until(ms(6_000));
+    for side in &world.sides {
+        assert_eq!(side.state(), State::Completed, "{:?}", side.states);
+    }
+    world.replay();
+}
+
+/// A peer that the server cannot reach is tried again after ten seconds, and no
+/// sooner (RFC 6062 §4.3).
+#[test]
+fn who_is_not_reached_is_tried_again_after_ten_seconds() {
+    let mut world = active_and_passive();
+    world.start();
+    world.run_until(ms(50));
+    let client = control(&world, 0);
+    world.servers.get_mut(&client).unwrap().next(Method::CONNECT, [Reply::Error(447)]);
+    world.run_until(ms(9_000));
+    assert_eq!(world.sides[0].state(), State::Checking, "{:?}", world.sides[0].states);
+    assert_eq!(world.servers[&client].count(Method::CONNECT), 1);
+    world.run_until(ms(12_000));
+    assert_eq!(world.sides[0].state(), State::Completed, "{:?}", world.sides[0].states);
+    world.replay();
+}
+
+/// A server that does not know RFC 6062 is as good for UDP as before.
+#[test]
+fn a_server_that_relays_udp_alone_relays_udp() {
+    let both = |role| {
+        let mut config = relay_only(role, TurnTransport::Tcp);
+        config.transports = Transports::ALL;
+        config
+    };
+    let mut world = World::new([both(Role::Controlling), both(Role::Controlled)]);
+    world.start();
+    world.run_until(ms(2_000));
+    for side in &world.sides {
+        assert_eq!(side.state(), State::Completed, "{:?}", side.states);
+        assert_eq!(side.candidates.len(), 1);
+        assert!(side.errors.is_empty(), "{:?}", side.errors);
+        let text = format!("{:?}", side.records);
+        assert!(text.contains("ServerFailed") && text.contains("442"), "the log has it");
+    }
+    world.replay();
+}
+
+/// Where it is all that is wanted, its refusal is an error.
+#[test]
+fn a_server_that_does_not_relay_tcp_is_told_of() {
+    let configs = [Role::Controlling, Role::Controlled].map(|role| over_tcp(role, true, true));
+    let mut world = World::new(configs);
+    world.start();
+    world.run_until(ms(2_000));
+    let [(442, text)] = &world.sides[0].errors[..] else { panic!("{:?}", world.sides[0].errors) };
+    assert!(text.contains("442"), "{text}");
+    assert!(world.sides[0].ended.is_some() && world.sides[0].candidates.is_empty());
+    world.replay();
+}
+
+/// Whatever a permitted peer does at the relayed address: so many streams are
+/// opened for it and no more.
+#[test]
+fn a_flood_of_connections_costs_so_many_streams() {
+    let mut world = active_and_passive();
+    world.start();
+    world.run_until(ms(150));
+    let client = control(&world, 1);
+    let before = world.sides[1].legs.len();
+    for number in 0..500u32 {
+        let mut out = Vec::new();
+        let peer = SocketAddr::from(([192, 0, 2, 9], 1_000 + number as u16));
+        let id = TransactionId([4; 12]);
+        Builder::new(Class::Indication, Method::CONNECTION_ATTEMPT, id, &mut out)
+            .xored(T::XOR_PEER_ADDRESS, peer)
+            .number(T::CONNECTION_ID, number)
+            .finish();
+        world.post(server(), client, out);
+    }
+    let deaf = world.servers.get_mut(&client).unwrap();
+    deaf.always.insert(Method::CONNECTION_BIND, Reply::Silence);
+    deaf.connections = vec![server(); 500];
+    deaf.first = 0;
+    world.run_until(ms(300));
+    assert!(world.sides[1].legs.len() - before <= 32, "{}", world.sides[1].legs.len());
+    // None of them is answered: all are given up.
+    world.run_until(ms(60_000));
+    assert!(world.sides[1].legs.len() <= before + 32);
+    world.close(0);
+    world.close(1);
+    assert!(world.sides.iter().all(|side| side.legs.is_empty() && side.carried.is_empty()));
+}
+
+/// Without the control connection there is no allocation, and there are no
+/// connections: all are made anew.
+#[test]
+fn a_control_connection_that_is_cut_is_made_again() {
+    let mut world = active_and_passive();
+    world.start();
+    world.run_until(ms(2_000));
+    for at in [0, 1] {
+        assert_eq!(world.sides[at].state(), State::Completed);
+        let local = control(&world, at);
+        let leg = *world.sides[at].legs.iter().find(|(_, own)| **own == local).unwrap().0;
+        let cut = Input::Disconnected { base: leg, from: server(), kind: None };
+        world.sides[at].core.handle_input(world.now, cut);
+        world.drain(at);
+        world.run_for(Duration::from_secs(30));
+        for side in &world.sides {
+            assert_eq!(side.state(), State::Completed, "{:?}", side.states);
+            assert!(!side.states.iter().any(|(_, state)| *state == State::Failed));
+        }
+        world.sides[1].data.clear();
+        world.send(0, b"after");
+        world.run_for(Duration::from_millis(300));
+        assert_eq!(world.sides[1].data.len(), 1);
+    }
+    world.replay();
 }

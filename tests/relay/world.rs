@@ -381,7 +381,10 @@ impl World {
             SocketOp::Disconnect { base, to, .. } => {
                 side.carried.retain(|_, of| *of != (base, to));
             }
-            SocketOp::Close { base } => side.carried.retain(|_, of| of.0 != base),
+            SocketOp::Close { base } => {
+                side.legs.remove(&base);
+                side.carried.retain(|_, of| of.0 != base);
+            }
             SocketOp::ListAddresses => self.gather(at),
             _ => {}
         }

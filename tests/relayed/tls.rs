@@ -1,5 +1,6 @@
 //! coturn over TLS, with a certificate that it signed itself.
 
+use floe::agent::Transports;
 use floe::check::Role;
 use floe::driver::RootCertificates;
 use floe::gather::Cause;
@@ -11,15 +12,18 @@ use crate::{connect, connections, exchange, gathered, relay_only, relay_only_wit
 async fn two_relays_of_coturn_carry_data_over_tls() {
     let Some(coturn) = Coturn::start(&Options::default()) else { return };
     let servers = [server(&format!("turns:{}", coturn.tls_address))];
-    let agents = [Role::Controlling, Role::Controlled].map(|role| {
-        relay_only_with(role, &servers, |config| {
-            config.roots = RootCertificates::none();
-            config.roots.add(coturn.certificate_pem.as_bytes()).unwrap();
-        })
-    });
-    let agents = agents.each_ref();
-    connect(agents).await;
-    exchange(&connections(agents)).await;
+    for transports in [Transports::UDP, Transports::TCP] {
+        let agents = [Role::Controlling, Role::Controlled].map(|role| {
+            relay_only_with(role, &servers, |config| {
+                config.ice.transports = transports;
+                config.roots = RootCertificates::none();
+                config.roots.add(coturn.certificate_pem.as_bytes()).unwrap();
+            })
+        });
+        let agents = agents.each_ref();
+        connect(agents).await;
+        exchange(&connections(agents)).await;
+    }
 }
 
 /// Nobody whom this agent trusts has signed the certificate.

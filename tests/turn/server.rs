@@ -369,8 +369,10 @@ impl Server {
         let mut out = Vec::new();
         let mut builder = Builder::new(Class::Success, method, id, &mut out);
         match method {
+            Method::ALLOCATE if message.requested_transport() != Some(self.relays) => {
+                return self.error(message, 442, key);
+            }
             Method::ALLOCATE => {
-                assert_eq!(message.requested_transport(), Some(self.relays));
                 for relayed in &self.relayed {
                     builder = builder.xored(T::XOR_RELAYED_ADDRESS, *relayed);
                 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use floe::agent::{StunServer, Transports, TurnServer};
+use floe::agent::{StunServer, Transports, TurnServer, TurnTransport};
 use floe::check::Role;
 use floe::driver::UriRule;
 use serde_json::{Value, json};
@@ -272,7 +272,23 @@ impl Shared {
 
     /// The TURN servers.
     pub(crate) fn turn_servers(&self) -> Result<Vec<TurnServer>, Failure> {
-        self.turn.servers()
+        let servers = self.turn.servers()?;
+        let wanted = self.transports();
+        let relays_tcp = |server: &TurnServer| {
+            (wanted.tcp_active || wanted.tcp_passive) && server.transport != TurnTransport::Udp
+        };
+        if self.wants_relayed()
+            && !wanted.udp
+            && let Some(useless) = servers.iter().find(|server| !relays_tcp(server))
+        {
+            let sentence = format!(
+                "--turn {} relays nothing without udp in --transport: TCP is relayed (RFC 6062) \
+                 by turn:…?transport=tcp or turns:, for tcp, tcp-active or tcp-passive",
+                useless.uri
+            );
+            return Err(Failure::new(Exit::Usage, sentence));
+        }
+        Ok(servers)
     }
 
     /// How many servers were given.
@@ -325,11 +341,6 @@ impl Shared {
             && self.turn.len() == 0
         {
             return Err(Failure::new(Exit::Usage, "--candidates relay needs a --turn server"));
-        }
-        if self.turn.len() > 0 && self.wants_relayed() && !self.transports().udp {
-            let sentence = "--turn without udp in --transport, for relayed TCP candidates (RFC \
-                            6062), is not supported yet";
-            return Err(Failure::new(Exit::Usage, sentence));
         }
         Ok(())
     }

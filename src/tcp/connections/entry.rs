@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::net::NotConnected;
 use crate::tcp::Framing;
-use crate::tcp::connections::Key;
+use crate::tcp::connections::{Key, Retry};
 use crate::tcp::ladder::{Event, FAST, LIFETIME, Phase, Times};
 use crate::timer::Time;
 
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     pub(super) framing: Framing,
     /// We want it and open it; else the peer has opened it.
     pub(super) dials: bool,
-    pub(super) persistent: bool,
+    pub(super) retry: Retry,
     pub(super) rtt: Option<Duration>,
     pub(super) deadline: Time,
     pub(super) fast_until: Time,
@@ -55,7 +55,7 @@ impl Entry {
             phase,
             framing: Framing::Rfc4571,
             dials: false,
-            persistent: true,
+            retry: Retry::Often,
             rtt: None,
             deadline: now + LIFETIME,
             fast_until: now + FAST,

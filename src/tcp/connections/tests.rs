@@ -30,7 +30,8 @@ impl Bench {
 
     fn want(&mut self, remote: &str) {
         let rtt = Some(Duration::from_millis(40));
-        let wanted = Wanted { key: key(remote), framing: Framing::Rfc4571, rtt, persistent: true };
+        let wanted =
+            Wanted { key: key(remote), framing: Framing::Rfc4571, rtt, retry: Retry::Often };
         self.table.want(&wanted, self.now);
         self.drain();
     }
@@ -247,7 +248,7 @@ fn connections_that_prove_nothing_are_bounded_in_number_and_time() {
 fn a_server_is_tried_once() {
     let mut bench = Bench::new();
     let key = key("192.0.2.9:3478");
-    let wanted = Wanted { key, framing: Framing::Stun, rtt: None, persistent: false };
+    let wanted = Wanted { key, framing: Framing::Stun, rtt: None, retry: Retry::Never };
     bench.table.want(&wanted, bench.now);
     bench.drain();
     let kind = io::ErrorKind::ConnectionRefused;
