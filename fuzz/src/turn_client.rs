@@ -102,7 +102,7 @@ impl Bench {
             10 if which < 64 => drop(self.client.moved(self.now, &mut self.rng)),
             10 => {
                 let to = SocketAddr::new(peer(which), 1 + u16::from(which >> 6));
-                self.client.connect(to, self.now, &mut self.rng);
+                self.client.connect_peer(to, self.now, &mut self.rng);
             }
             _ => self.pass(Duration::from_millis(u64::from(which) * u64::from(which) * 8)),
         }

@@ -221,6 +221,10 @@ pub enum SocketOp {
         server: usize,
         /// Its addresses, of which those that come first are tried first.
         to: Box<[SocketAddr]>,
+        /// The name in its certificate, where a redirection has changed it
+        /// (ALTERNATE-DOMAIN, RFC 8489 §14.16); else it is the configured host.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        name: Option<Box<str>>,
     },
     /// The connection of a [`SocketOp::ConnectServer`] leads to a peer from now
     /// on: it belongs to a TCP base that a server relays, as the connection to

@@ -140,7 +140,7 @@ impl Core {
         };
         let to: Box<[SocketAddr]> = addresses.iter().filter(wanted).copied().collect();
         let Some(first) = to.first().copied() else { return };
-        let base = self.connect_server((stream, component), what.0, to, vec![list]);
+        let base = self.connect_server((stream, component), (what.0, None), to, vec![list]);
         self.begin_relay((base, stream, component), what, first, Phase::Connecting, now);
     }
 
@@ -148,7 +148,7 @@ impl Core {
     pub(super) fn connect_server(
         &mut self,
         (stream, component): (StreamId, ComponentId),
-        server: usize,
+        (server, name): (usize, Option<Box<str>>),
         to: Box<[SocketAddr]>,
         lists: Vec<u16>,
     ) -> BaseId {
@@ -166,7 +166,7 @@ impl Core {
             phase: BasePhase::Binding,
             seats: lists.into_iter().map(|list| Seat::new(list, u16::MAX)).collect(),
         });
-        self.socket_ops.push_back(SocketOp::ConnectServer { base, server, to });
+        self.socket_ops.push_back(SocketOp::ConnectServer { base, server, to, name });
         base
     }
 
@@ -190,6 +190,7 @@ impl Core {
             component,
             server,
             address,
+            name: None,
             client,
             protocol,
             families,

@@ -25,6 +25,8 @@
 //!   are given to the core as they came, or unwrapped. What the application sends
 //!   on a relayed base goes through [`Core::wrap`]; the core's own messages are
 //!   wrapped already.
+//!   TCP that it relays has connections of its own: one to the server becomes
+//!   one to a peer ([`SocketOp::Carry`]), and what is on it is wrapped no more.
 //! - What a peer sends is never an error, but dropped and counted
 //!   ([`Core::drops`]). A [`CommandError`] is the caller's own mistake, and the
 //!   session goes on as if the call had not been made.
@@ -170,6 +172,7 @@ mod names;
 mod network;
 mod outgoing;
 mod parameters;
+mod permissions;
 mod preset;
 mod record;
 mod reflexive;

@@ -45,6 +45,8 @@ pub(super) struct Relay {
     pub(super) server: usize,
     /// Where the server is asked.
     pub(super) address: SocketAddr,
+    /// The name in its certificate, where a redirection has changed it.
+    pub(super) name: Option<Box<str>>,
     pub(super) client: Client,
     /// What is relayed; TCP as RFC 6062 has it.
     pub(super) protocol: Protocol,
@@ -100,8 +102,15 @@ impl Core {
             && servers.any(|server| self.relayed_protocols(server.transport).next().is_some())
     }
 
-    /// The server sends us to another one (RFC 8489 §10).
-    pub(super) fn redirected(&mut self, at: usize, to: SocketAddr, now: Time) {
+    /// The server sends us to another one (RFC 8489 §10), whose certificate may
+    /// have another name.
+    pub(super) fn redirected(
+        &mut self,
+        at: usize,
+        to: SocketAddr,
+        name: Option<Box<str>>,
+        now: Time,
+    ) {
         let to = net::canonical(to);
         let relay = &mut self.relays.all[at];
         let (leg, server, from) = (relay.leg, relay.server, relay.address);
@@ -117,10 +126,12 @@ impl Core {
         let phase = if over_udp { Phase::Waiting(slot) } else { Phase::Connecting };
         let relay = &mut self.relays.all[at];
         (relay.client, relay.address, relay.phase) = (client, to, phase);
+        relay.name = name.or_else(|| relay.name.take());
         if !over_udp {
+            let name = relay.name.clone();
             self.socket_ops.push_back(SocketOp::Disconnect { base: leg, to: from, abort: false });
             let to = Box::from([to]);
-            self.socket_ops.push_back(SocketOp::ConnectServer { base: leg, server, to });
+            self.socket_ops.push_back(SocketOp::ConnectServer { base: leg, server, to, name });
         }
     }
 

@@ -84,7 +84,7 @@ impl Core {
         };
         match op {
             Op::Connect(key, _) => {
-                self.relays.all[at].client.connect(key.remote, now, &mut self.rng);
+                self.relays.all[at].client.connect_peer(key.remote, now, &mut self.rng);
                 self.read_relay_events(at, now);
             }
             // How far the server is with it, nobody can say.
@@ -140,7 +140,8 @@ impl Core {
             // Nobody claims it, so the server gives it up in time.
             return;
         }
-        let (place, server) = ((relay.stream, relay.component), relay.server);
+        let place = (relay.stream, relay.component);
+        let server = (relay.server, relay.name.clone());
         let (to, connection) = (Box::from([relay.address]), relay.client.data_connection(number));
         let seats = self.base(relayed).into_iter().flat_map(|base| &base.seats);
         let lists = seats.map(|seat| seat.list).collect();

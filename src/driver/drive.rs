@@ -3,11 +3,11 @@
 mod network;
 mod paths;
 mod relay;
+mod sockets;
 mod stats;
 mod tcp;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -322,8 +322,8 @@ impl Shared {
             SocketOp::Connect { base, to, framing } => {
                 self.open_connection(machine, base, to, framing);
             }
-            SocketOp::ConnectServer { base, server, to } => {
-                self.connect_server(machine, base, server, to);
+            SocketOp::ConnectServer { base, server, to, name } => {
+                self.connect_server(machine, base, (server, name), to);
             }
             SocketOp::Carry { leg, base, to } => {
                 if let Some(local) = machine.tcp.carry(leg, base, to) {
@@ -373,44 +373,6 @@ impl Shared {
         let Some(me) = self.me.upgrade() else { return };
         machine.tasks.retain(|task| !task.is_finished());
         machine.tasks.push(self.runtime.spawn(task(me)).abort_handle());
-    }
-
-    fn open_socket(
-        &self,
-        machine: &Machine,
-        base: BaseId,
-        ip: IpAddr,
-        scope: u32,
-        stream: StreamId,
-    ) -> io::Result<Base> {
-        let credentials = machine.core.local_credentials(stream);
-        let fragment = credentials.map_or("", |credentials| &credentials.ufrag);
-        let (socket, shared) = if self.sockets.is_empty() {
-            (Arc::new(Socket::bind(ip, scope, &self.options)?), false)
-        } else {
-            (self.shared_socket(ip, fragment)?, true)
-        };
-        let me: Arc<dyn Control> = self.me.upgrade().ok_or(io::ErrorKind::ConnectionAborted)?;
-        let member = socket.router().join(base, fragment, me);
-        socket.router().add_servers(member, &machine.servers);
-        let max_payload = machine.max_payload(ip);
-        Ok(Base { stream, socket, member, shared, max_payload })
-    }
-
-    fn shared_socket(&self, ip: IpAddr, fragment: &str) -> io::Result<Arc<Socket>> {
-        let at_ip = self.sockets.iter().filter(|socket| socket.local_address().ip() == ip);
-        let mut any = false;
-        for SharedSocket(socket) in at_ip.inspect(|_| any = true) {
-            if !socket.router().knows(fragment) {
-                return Ok(socket.clone());
-            }
-        }
-        let text = if any {
-            "every component of a stream needs a shared socket of its own"
-        } else {
-            "no shared socket is bound to this address"
-        };
-        Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text))
     }
 }
 

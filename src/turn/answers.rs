@@ -119,7 +119,10 @@ impl Client {
             return self.end_with(at, purpose, Failure::refused(error));
         };
         self.transactions.end(at);
-        let is_plain = |domain: &&str| !domain.is_empty() && !domain.contains(char::is_control);
+        // RFC 8489 §14.16.
+        let is_plain = |domain: &&str| {
+            (1..=255).contains(&domain.len()) && domain.bytes().all(|byte| byte.is_ascii_graphic())
+        };
         let domain = message.alternate_domain().filter(is_plain).map(Into::into);
         self.deny(Event::Redirected { to, domain });
     }

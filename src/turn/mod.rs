@@ -176,7 +176,7 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// The server has connected to the peer ([`Client::connect`]), and wants a
+    /// The server has connected to the peer ([`Client::connect_peer`]), and wants a
     /// [`DataConnection`] for it.
     Connected {
         /// The peer.

@@ -25,7 +25,7 @@ impl Client {
     /// The server is to connect to the peer, from the relayed address. Where it
     /// has just failed to, it is asked again once 10 s have passed. There may be
     /// 64 such requests under way.
-    pub fn connect(&mut self, peer: SocketAddr, now: Time, rng: &mut Rng) {
+    pub fn connect_peer(&mut self, peer: SocketAddr, now: Time, rng: &mut Rng) {
         let peer = net::canonical(peer);
         if self.state != State::Live {
             return;

@@ -236,6 +236,27 @@ fn without_udp_a_server_over_udp_is_not_asked() {
     assert!(world.sides.iter().all(|side| side.ended.is_some()));
 }
 
+/// RFC 8489 §10: where the server sends to another of another name, that is what
+/// its certificate has to bear.
+#[test]
+fn a_redirection_names_the_certificate() {
+    let other = addr("192.0.2.9:3479");
+    for domain in [Some("turn.example.net"), None] {
+        let mut world = pair(relay_only, TurnTransport::Tls);
+        world.start();
+        world.run_until(ms(3));
+        let client = SocketAddr::new(world.sides[0].ip, 5_000);
+        let mut server = Server::new();
+        let reply = Reply::Redirect(Some(other), domain.map(Into::into));
+        server.next(Method::ALLOCATE, [reply]);
+        world.servers.insert(client, server);
+        world.run_until(ms(200));
+        let names = [None, domain.map(String::from)];
+        assert_eq!(world.sides[0].names, names, "{:?}", world.sides[0].errors);
+        world.replay();
+    }
+}
+
 /// What the server refuses for a peer fails the pairs with it, and no others.
 #[test]
 fn a_peer_that_the_server_refuses_fails_alone() {

@@ -43,6 +43,8 @@ pub(crate) struct Side {
     pub(crate) selected: Vec<(Time, Candidate, Candidate)>,
     /// Channels that were bound and ended, in order: the number, or `None`.
     pub(crate) channels: Vec<Option<u16>>,
+    /// Other names that servers were connected to by.
+    pub(crate) names: Vec<Option<String>>,
     /// Realms for which credentials have expired.
     pub(crate) expired: Vec<String>,
     pub(crate) records: Vec<LogRecord>,
@@ -132,6 +134,7 @@ impl World {
                 ended: None,
                 selected: Vec::new(),
                 channels: Vec::new(),
+                names: Vec::new(),
                 expired: Vec::new(),
                 records: Vec::new(),
                 data: Vec::new(),
@@ -362,7 +365,8 @@ impl World {
                 let error = &std::io::ErrorKind::Unsupported.into();
                 side.core.handle_input(now, Input::BindFailed { base, error });
             }
-            SocketOp::ConnectServer { base, to, .. } => {
+            SocketOp::ConnectServer { base, to, name, .. } => {
+                side.names.push(name.map(String::from));
                 let local = SocketAddr::new(side.ip, port(base));
                 let to = to[0];
                 if (self.passes)(now, local, to) {

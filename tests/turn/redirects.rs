@@ -29,8 +29,10 @@ fn a_redirection_is_the_owners_to_follow() {
     assert_eq!(world.server.count(Method::ALLOCATE), 2);
     let world = redirected(Reply::Redirect(Some(addr(OTHER)), None));
     assert_eq!(*world.last(), Event::Redirected { to: addr(OTHER), domain: None });
-    let world = redirected(Reply::Redirect(Some(addr(OTHER)), Some("a\nb".into())));
-    assert_eq!(*world.last(), Event::Redirected { to: addr(OTHER), domain: None });
+    for domain in ["a\nb", "é.example", &"a".repeat(256)] {
+        let world = redirected(Reply::Redirect(Some(addr(OTHER)), Some(domain.into())));
+        assert_eq!(*world.last(), Event::Redirected { to: addr(OTHER), domain: None });
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn live() -> World {
 }
 
 fn connect(world: &mut World, peer: &str) {
-    world.act(|client, now, rng| client.connect(addr(peer), now, rng));
+    world.act(|client, now, rng| client.connect_peer(addr(peer), now, rng));
 }
 
 /// What the data connection asks, handed to the server and answered at once, as

@@ -103,10 +103,13 @@ impl Shared {
         &self,
         machine: &mut Machine,
         base: BaseId,
-        server: usize,
+        (server, name): (usize, Option<Box<str>>),
         to: Box<[SocketAddr]>,
     ) {
-        let Some(server) = self.turn_servers.get(server).cloned() else { return };
+        let Some(mut server) = self.turn_servers.get(server).cloned() else { return };
+        if let Some(name) = name {
+            server.host = name;
+        }
         let (reach, serial) = (self.reach.clone(), machine.tcp.next_serial());
         let Some(first) = to.first().copied() else { return };
         let ip = net::unspecified(Family::of(first.ip()));
