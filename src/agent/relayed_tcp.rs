@@ -20,9 +20,9 @@ use crate::turn::{Cause, DataConnection, DataEvent, Handled};
 /// The port of an active candidate (RFC 6544 §4.1).
 pub(super) const ACTIVE_PORT: u16 = 9;
 
-/// Streams of one allocation that are not bound to their peers yet. Who is
-/// permitted to connect may do so often.
-const MAX_DATA_LEGS: usize = 32;
+/// Streams to the server for one relayed base, those included that are not bound
+/// to their peers yet. Who is permitted to connect may do so often.
+const MAX_STREAMS: usize = 32;
 
 /// A stream to the server that is becoming the connection to a peer.
 #[derive(Debug)]
@@ -135,8 +135,9 @@ impl Core {
         let is_wanted = tcp_type == TcpType::Passive || self.tcp.is_ours(key);
         let relay = &self.relays.all[at];
         let is_known = relay.data.iter().any(|data| (data.relayed, data.peer) == (relayed, peer));
-        if !is_wanted || is_known || relay.data.len() >= MAX_DATA_LEGS || relay.phase != Phase::Open
-        {
+        let open = self.tcp.of_base(relayed.0).filter(|key| self.tcp.is_open(*key)).count();
+        let is_full = open + relay.data.len() >= MAX_STREAMS;
+        if !is_wanted || is_known || is_full || relay.phase != Phase::Open {
             // Nobody claims it, so the server gives it up in time.
             return;
         }

@@ -245,7 +245,7 @@ fn a_redirection_names_the_certificate() {
         let mut world = pair(relay_only, TurnTransport::Tls);
         world.start();
         world.run_until(ms(3));
-        let client = SocketAddr::new(world.sides[0].ip, 5_000);
+        let client = *world.sides[0].legs.values().next().expect("a leg");
         let mut server = Server::new();
         let reply = Reply::Redirect(Some(other), domain.map(Into::into));
         server.next(Method::ALLOCATE, [reply]);

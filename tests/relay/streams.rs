@@ -279,36 +279,43 @@ fn a_server_that_does_not_relay_tcp_is_told_of() {
 }
 
 /// Whatever a permitted peer does at the relayed address: so many streams are
-/// opened for it and no more.
+/// opened for it and no more, whether the server binds them or not.
 #[test]
 fn a_flood_of_connections_costs_so_many_streams() {
-    let mut world = active_and_passive();
-    world.start();
-    world.run_until(ms(150));
-    let client = control(&world, 1);
-    let before = world.sides[1].legs.len();
-    for number in 0..500u32 {
-        let mut out = Vec::new();
-        let peer = SocketAddr::from(([192, 0, 2, 9], 1_000 + number as u16));
-        let id = TransactionId([4; 12]);
-        Builder::new(Class::Indication, Method::CONNECTION_ATTEMPT, id, &mut out)
-            .xored(T::XOR_PEER_ADDRESS, peer)
-            .number(T::CONNECTION_ID, number)
-            .finish();
-        world.post(server(), client, out);
+    for binds in [false, true] {
+        let mut world = active_and_passive();
+        world.start();
+        world.run_until(ms(150));
+        let client = control(&world, 1);
+        for number in 0..500u32 {
+            let mut out = Vec::new();
+            let peer = SocketAddr::from(([192, 0, 2, 9], 1_000 + number as u16));
+            let id = TransactionId([4; 12]);
+            Builder::new(Class::Indication, Method::CONNECTION_ATTEMPT, id, &mut out)
+                .xored(T::XOR_PEER_ADDRESS, peer)
+                .number(T::CONNECTION_ID, number)
+                .finish();
+            world.post(server(), client, out);
+            // Nobody is at the other end.
+            world.streams.ends.insert(number, Some(number));
+        }
+        let flooded = world.servers.get_mut(&client).unwrap();
+        (flooded.connections, flooded.first) = (vec![server(); 500], 0);
+        if !binds {
+            flooded.always.insert(Method::CONNECTION_BIND, Reply::Silence);
+        }
+        // Beside the control connection.
+        let streams = |world: &World| world.sides[1].legs.len() - 1 + world.sides[1].carried.len();
+        world.run_until(ms(300));
+        // Connections of one address have a bound of their own.
+        assert!((16..=32).contains(&streams(&world)), "{binds}: {}", streams(&world));
+        // Those that nothing comes of are closed.
+        world.run_until(ms(60_000));
+        assert!(streams(&world) <= 1, "{binds}: {}", streams(&world));
+        world.close(0);
+        world.close(1);
+        assert!(world.sides.iter().all(|side| side.legs.is_empty() && side.carried.is_empty()));
     }
-    let deaf = world.servers.get_mut(&client).unwrap();
-    deaf.always.insert(Method::CONNECTION_BIND, Reply::Silence);
-    deaf.connections = vec![server(); 500];
-    deaf.first = 0;
-    world.run_until(ms(300));
-    assert!(world.sides[1].legs.len() - before <= 32, "{}", world.sides[1].legs.len());
-    // None of them is answered: all are given up.
-    world.run_until(ms(60_000));
-    assert!(world.sides[1].legs.len() <= before + 32);
-    world.close(0);
-    world.close(1);
-    assert!(world.sides.iter().all(|side| side.legs.is_empty() && side.carried.is_empty()));
 }
 
 /// Without the control connection there is no allocation, and there are no
