@@ -55,6 +55,11 @@ pub struct AgentConfig {
     /// Mozilla trusts.
     #[cfg(feature = "tls")]
     pub roots: RootCertificates,
+    /// Whom SRV records are asked of, for STUN and TURN servers whose URI names
+    /// no port; where there are none, the name itself is resolved, by the system.
+    /// Default: the name servers of this machine.
+    #[cfg(feature = "srv")]
+    pub name_servers: super::srv::NameServers,
     /// How long the name of a STUN or TURN server may take to resolve. Default 5 s.
     pub resolve_timeout: Duration,
     /// The bytes that a component keeps for a receiver that is slower than
@@ -89,6 +94,8 @@ impl From<Config> for AgentConfig {
             proxy: None,
             #[cfg(feature = "tls")]
             roots: RootCertificates::default(),
+            #[cfg(feature = "srv")]
+            name_servers: super::srv::NameServers::system(),
             resolve_timeout: Duration::from_secs(5),
             receive_queue: 1 << 20,
             seed: None,

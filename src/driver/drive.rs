@@ -10,7 +10,6 @@ mod tcp;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::TryRngCore as _;
@@ -54,7 +53,7 @@ pub(super) struct Shared {
     servers: Vec<resolve::Server>,
     turn_servers: Vec<TurnServer>,
     reach: Reach,
-    resolve_timeout: Duration,
+    resolver: resolve::Resolver,
     receive_queue: usize,
     watch_network: bool,
     machine: Mutex<Machine>,
@@ -125,7 +124,11 @@ impl Shared {
             servers,
             turn_servers,
             reach,
-            resolve_timeout: config.resolve_timeout,
+            resolver: resolve::Resolver {
+                #[cfg(feature = "srv")]
+                name_servers: config.name_servers,
+                timeout: config.resolve_timeout,
+            },
             receive_queue: config.receive_queue,
             watch_network: config.watch_network,
             machine: Mutex::new(machine),
@@ -335,9 +338,9 @@ impl Shared {
             SocketOp::Disconnect { base, to, abort } => machine.tcp.disconnect(base, to, abort),
             SocketOp::Resolve { server } => {
                 let Some(entry) = self.servers.get(server).cloned() else { return };
-                let timeout = self.resolve_timeout;
+                let resolver = self.resolver.clone();
                 self.spawn(machine, async move |me| {
-                    let addresses = resolve::addresses(&entry, timeout).await;
+                    let addresses = resolve::addresses(&entry, &resolver).await;
                     me.resolved(server, &addresses);
                 });
             }

@@ -43,6 +43,8 @@ mod resolve;
 mod restart;
 mod router;
 mod socket;
+#[cfg(feature = "srv")]
+mod srv;
 mod stats;
 mod timer;
 mod traffic;
@@ -59,6 +61,8 @@ pub use interfaces::local_addresses;
 pub use meet::meet;
 pub use proxy::{Proxy, ProxyError};
 pub use receive::ReceiveBatch;
+#[cfg(feature = "srv")]
+pub use srv::NameServers;
 pub use stats::Stats;
 pub use traffic::TrafficStats;
 pub use traffic_class::{Ecn, TrafficClass};

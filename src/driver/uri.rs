@@ -130,6 +130,13 @@ fn parse(uri: &str) -> Result<StunServer, UriRule> {
     Ok(StunServer { uri: uri.into(), host: host.into(), port, address, protocol })
 }
 
+/// Whether a URI of a server that is one names its port.
+pub(super) fn names_port(uri: &str) -> bool {
+    let rest = uri.split_once(':').map_or("", |(_, rest)| rest);
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    host_and_port(rest).is_ok_and(|(_, port, _)| port.is_some())
+}
+
 pub(super) fn host_and_port(rest: &str) -> Result<(&str, Option<&str>, Option<IpAddr>), UriRule> {
     if let Some(rest) = rest.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or(UriRule::Host)?;
