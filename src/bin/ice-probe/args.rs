@@ -64,10 +64,10 @@ pub(crate) enum Command {
     /// Carry the lines between two of them, by whatever means, and they connect.
     #[command(after_help = STDIO_EXAMPLES)]
     Stdio(Stdio),
-    /// Run a STUN and TURN server (UDP, TCP, TLS)
+    /// Run a STUN and TURN server (UDP, TCP, TLS) and a rendezvous
     ///
-    /// Answers Binding requests (RFC 8489), relays for the user (RFC 8656), and prints the URIs
-    /// to use. Relays to public addresses and to its other clients, and nowhere else unless it is
+    /// Answers Binding requests (RFC 8489), relays for the user (RFC 8656), is where two sides of
+    /// `ice-probe connect` find each other, and prints the URIs to use. Relays to public addresses and to its other clients, and nowhere else unless it is
     /// allowed to. Ctrl-C ends it.
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Options),
