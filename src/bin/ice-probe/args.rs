@@ -11,6 +11,7 @@ use floe::check::Role;
 use floe::driver::UriRule;
 use serde_json::{Value, json};
 
+use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::reach::ReachOptions;
 use crate::rendezvous::RendezvousOptions;
@@ -71,6 +72,13 @@ pub(crate) enum Command {
     /// allowed to. Ctrl-C ends it.
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Options),
+    /// Connect to the other machine that has the same code, and talk
+    ///
+    /// Meets the other side at a rendezvous, proves that both have the code, finds a path between
+    /// the two, and encrypts what goes over it: what is typed or piped, a file, or a test of the
+    /// speed. The rendezvous learns neither the code's secret nor anything that is said.
+    #[command(after_help = connect::EXAMPLES)]
+    Connect(Box<connect::Options>),
 }
 
 const DEMO_EXAMPLES: &str = "Examples:
@@ -117,7 +125,7 @@ pub(crate) struct Stdio {
 /// Seconds until connected, by default.
 const TIMEOUT: u32 = 45;
 
-/// The options that `stdio` and `demo` share.
+/// The options that `connect`, `stdio` and `demo` share.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shared {
     /// Be the controlling agent, the one that nominates

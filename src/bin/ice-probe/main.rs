@@ -1,6 +1,7 @@
 //! `ice-probe`: why two machines connect, or do not.
 
 mod args;
+mod connect;
 mod demo;
 mod eventlog;
 mod exit;
@@ -63,6 +64,7 @@ fn run(args: &Args) -> Result<Exit, Failure> {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Stdio(stdio) => stdio::run(stdio).await,
             Command::Serve(serve) => serve::run(serve).await,
+            Command::Connect(connect) => connect::run(connect, args.quiet, args.verbose > 0).await,
         }
     });
     // A name that is still being resolved holds nobody up.

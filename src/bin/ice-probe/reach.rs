@@ -1,4 +1,4 @@
-//! How TURN servers over TCP and TLS are reached: whom to trust, and through
+//! How TURN servers over TCP and TLS, and a rendezvous, are reached: whom to trust, and through
 //! which proxy.
 
 use std::ffi::OsStr;
@@ -7,6 +7,9 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use floe::AgentConfig;
 use floe::driver::{Proxy, RootCertificates};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReachOptions {
@@ -66,6 +69,24 @@ impl ReachOptions {
             }
         }
         config.proxy = self.proxy.clone();
+    }
+
+    /// Whom to trust, public authorities included.
+    pub(crate) fn roots(&self) -> RootCertStore {
+        let mut store = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        for Authority { certificates, .. } in &self.ca {
+            // They were sound when they were read.
+            match CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>() {
+                Ok(pem) if !pem.is_empty() => drop(store.add_parsable_certificates(pem)),
+                _ => drop(store.add(certificates.clone().into())),
+            }
+        }
+        store
+    }
+
+    /// The proxy, with user and password.
+    pub(crate) fn given_proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     /// The files of certificates.
