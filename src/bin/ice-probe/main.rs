@@ -77,7 +77,7 @@ fn diagnostics(args: &Args) {
     let filter = match (args.quiet, args.verbose) {
         (true, _) => "off",
         // What the library warns of, the program says in its own words.
-        (false, 0) => "error,turn=off,ice_probe=warn",
+        (false, 0) => "error,turn=off,quinn=off,ice_probe=warn",
         (false, 1) => "floe=debug,info,turn=info",
         (false, _) => "floe=trace,info,turn=info",
     };

@@ -18,6 +18,7 @@ use std::time::Duration;
 use floe::Agent;
 use floe::candidate::ComponentId;
 use floe::check::Role;
+use floe::rendezvous::{Code, Side};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::sync::mpsc;
@@ -31,7 +32,7 @@ use crate::outcome::Outcome;
 use crate::setup::agent_config;
 use crate::signals::Signals;
 use negotiate::Negotiation;
-use room::Room;
+use room::{Room, Url};
 use secure::{Carrier, Identity, Link, Pair};
 use stdin::Stdin;
 use talk::{End, Work};
@@ -60,39 +61,21 @@ pub(crate) async fn run(options: &Options, quiet: bool, verbose: bool) -> Result
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
     })?;
-    let mut stdin = None;
-    if rendezvous.is_none() {
-        stdin = Some(Stdin::new());
-    }
+    let mut stdin = rendezvous.is_none().then(Stdin::new);
     let work = work(options).await?;
     let identity = Identity::new()?;
-    let mut negotiation = negotiation(options, &view)?;
-    let met = {
-        let meeting = async {
-            match rendezvous {
-                Some((url, code)) => {
-                    let is_made = code.is_none();
-                    let room = Room::enter(&url, code, &options.shared.reach).await?;
-                    if is_made {
-                        let code = room.code().text();
-                        anstream::eprintln!(
-                            "on the other machine: ice-probe connect {code} --via {url}"
-                        );
-                    }
-                    view.line("waiting for the other side");
-                    let lines = room.meet(&view).await?;
-                    view.line("the other side has the code");
-                    begin(&mut negotiation, &identity, lines)
-                }
-                None => by_hand(&mut negotiation, &identity, &mut stdin).await,
-            }
-        };
-        or_signal(meeting, &mut signals).await
+    // Wrong servers are told of before anything else.
+    (options.shared.stun_servers()?, options.shared.turn_servers()?);
+    let meeting = async {
+        match rendezvous {
+            Some((url, code)) => at_rendezvous(options, &identity, &url, code, &view).await,
+            None => by_hand(options, &identity, stdin.as_mut(), &view).await,
+        }
     };
-    match met {
-        Waited::Done(result) => result?,
+    let mut negotiation = match or_signal(meeting, &mut signals).await {
+        Waited::Done(negotiation) => negotiation?,
         Waited::Interrupted => return Ok(Exit::Interrupted),
-    }
+    };
     let deadline = Instant::now() + options.shared.timeout();
     let securing = secured(&mut negotiation, &identity, deadline);
     let link = match or_signal(securing, &mut signals).await {
@@ -146,11 +129,13 @@ async fn open(path: &Path) -> std::io::Result<(File, u64)> {
     Ok((file, data.len()))
 }
 
-fn negotiation<'a>(options: &Options, view: &'a View) -> Result<Negotiation<'a>, Failure> {
+fn negotiation<'a>(
+    options: &Options,
+    role: Role,
+    view: &'a View,
+) -> Result<Negotiation<'a>, Failure> {
     let shared = &options.shared;
     let servers = (shared.stun_servers()?, shared.turn_servers()?);
-    // Where both sides say the same, the tie-breakers settle it.
-    let role = shared.role().unwrap_or(Role::Controlling);
     let log = match &shared.log {
         Some(path) => {
             let header = json!({"role": role.to_string(), "options": shared.for_log()});
@@ -173,17 +158,34 @@ async fn or_signal<T>(work: impl Future<Output = T>, signals: &mut Signals) -> W
     }
 }
 
-/// The other side is there: what it has to know goes out as it is found.
-fn begin(
-    negotiation: &mut Negotiation<'_>,
+/// Meets the other side; what it has to know goes out as it is found.
+async fn at_rendezvous<'a>(
+    options: &Options,
     identity: &Identity,
-    lines: room::Lines,
-) -> Result<(), Failure> {
+    url: &Url,
+    code: Option<Code>,
+    view: &'a View,
+) -> Result<Negotiation<'a>, Failure> {
+    let is_made = code.is_none();
+    let room = Room::enter(url, code, &options.shared.reach).await?;
+    if is_made {
+        let code = room.code().text();
+        anstream::eprintln!("on the other machine: ice-probe connect {code} --via {url}");
+    }
+    view.line("waiting for the other side");
+    let (side, lines) = room.meet(view).await?;
+    view.line("the other side is there, and has the code");
+    let role = match side {
+        Side::Low => Role::Controlling,
+        Side::High => Role::Controlled,
+    };
+    let mut negotiation = negotiation(options, options.shared.role().unwrap_or(role), view)?;
     negotiation.carry(lines.to_peer, lines.from_peer);
     for line in negotiation.first_lines(identity.fingerprint()) {
         negotiation.say(line);
     }
-    gather(negotiation)
+    gather(&negotiation)?;
+    Ok(negotiation)
 }
 
 fn gather(negotiation: &Negotiation<'_>) -> Result<(), Failure> {
@@ -192,28 +194,31 @@ fn gather(negotiation: &Negotiation<'_>) -> Result<(), Failure> {
 }
 
 /// A person carries what there is to know, one line each way.
-async fn by_hand(
-    negotiation: &mut Negotiation<'_>,
+async fn by_hand<'a>(
+    options: &Options,
     identity: &Identity,
-    stdin: &mut Option<Stdin>,
-) -> Result<(), Failure> {
-    gather(negotiation)?;
+    stdin: Option<&mut Stdin>,
+    view: &'a View,
+) -> Result<Negotiation<'a>, Failure> {
+    // Where both sides say the same, the tie-breakers settle it.
+    let role = options.shared.role().unwrap_or(Role::Controlling);
+    let mut negotiation = negotiation(options, role, view)?;
+    gather(&negotiation)?;
     let mut lines = negotiation.first_lines(identity.fingerprint()).to_vec();
     lines.extend(negotiation.gathered().await);
     anstream::eprintln!("paste this line into the other side, and its line here:\n");
     anstream::eprintln!("{}\n", token::write(&lines));
-    let usage = |why: String| Failure::new(Exit::Usage, why);
-    let stdin = stdin.as_mut().ok_or_else(|| usage("there is no stdin".to_owned()))?;
-    let line =
-        stdin.line().await.ok_or_else(|| usage("the other side's line did not come".into()))?;
-    let lines = token::read(&line).map_err(|why| usage(format!("what was pasted: {why}")))?;
+    let usage = |why: &str| Failure::new(Exit::Usage, why);
+    let no_line = || usage("the other side's line did not come on stdin");
+    let line = stdin.ok_or_else(no_line)?.line().await.ok_or_else(no_line)?;
+    let lines = token::read(&line).map_err(|why| usage(&format!("what was pasted: {why}")))?;
     let (sender, receiver) = mpsc::channel(TOKEN_LINES);
     for line in lines.into_iter().take(TOKEN_LINES - 1) {
         let _ = sender.try_send(line);
     }
     let _ = sender.try_send(json!({"type": "end-of-candidates"}).to_string());
     negotiation.carry(mpsc::channel(1).0, receiver);
-    Ok(())
+    Ok(negotiation)
 }
 
 /// Waits until there is a pair, and encrypts what goes over it.

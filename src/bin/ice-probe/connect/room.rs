@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use floe::driver::{DialError, dial};
-use floe::rendezvous::{Ask, Code, Exchange, MAX_MESSAGE, Refusal, Step, Tell};
+use floe::rendezvous::{Ask, Code, Exchange, MAX_MESSAGE, Refusal, Side, Step, Tell};
 use floe::rng::{Rng, Seed};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::TryRngCore as _;
@@ -147,12 +147,12 @@ impl Room {
 
     /// Waits until the other side has come and proved that it knows the code.
     /// From then on lines go both ways, on a task of their own.
-    pub(crate) async fn meet(mut self, view: &View) -> Result<Lines, Failure> {
+    pub(crate) async fn meet(mut self, view: &View) -> Result<(Side, Lines), Failure> {
         loop {
             while let Some(step) = self.exchange.poll() {
                 match step {
                     Step::Send(message) => self.send(Message::binary(message)).await?,
-                    Step::Trusted(_) => return Ok(self.into_lines()),
+                    Step::Trusted(side) => return Ok((side, self.into_lines())),
                     Step::Wrong { left } => self.wrong(left, view).await?,
                     Step::Over => return Err(refused(Refusal::Guessed)),
                     Step::Dropped => view.detail("the rendezvous sent what nobody can have meant"),

@@ -40,7 +40,7 @@ impl AsyncRead for ByteStream {
     ) -> Poll<io::Result<()>> {
         let ByteStream { connection, frame, rest } = self.get_mut();
         // An empty frame is not the end.
-        while rest.is_empty() {
+        while rest.start == rest.end {
             match ready!(connection.poll_recv(cx, frame)) {
                 Ok(length) => *rest = 0..length,
                 // The agent was closed.

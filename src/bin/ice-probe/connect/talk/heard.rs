@@ -89,7 +89,11 @@ impl<'a> Heard<'a> {
         match frame {
             Some(Ok(frame)) => self.take(frame).await,
             Some(Err(NoFrame::Rubbish)) => Err(rubbish()),
-            Some(Err(NoFrame::Gone(_))) | None => Err(gone()),
+            Some(Err(NoFrame::Gone(error))) => {
+                let sentence = format!("the connection to the other side is lost: {error}");
+                Err(Failure::new(Exit::Lost, sentence))
+            }
+            None => Err(gone()),
         }
     }
 

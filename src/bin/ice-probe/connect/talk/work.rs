@@ -26,7 +26,6 @@ const CHUNK: usize = MAX_BODY;
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// What is to be done.
-#[derive(Debug)]
 pub(crate) enum Work {
     /// Send a file, which is open already.
     Send { file: File, path: PathBuf, size: u64 },
