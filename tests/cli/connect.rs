@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -107,8 +107,12 @@ impl Side {
     fn end(mut self) -> (Option<i32>, Vec<String>, Vec<u8>) {
         self.input = None;
         let mut said = Vec::new();
-        while let Ok(line) = self.said.recv_timeout(HANG) {
-            said.push(line);
+        loop {
+            match self.said.recv_timeout(HANG) {
+                Ok(line) => said.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end; it said {said:?}"),
+            }
         }
         let status = self.child.wait().expect("a child of ours can be waited for");
         let output = std::mem::replace(&mut self.output, thread::spawn(Vec::new));

@@ -62,6 +62,8 @@ pub(crate) enum Unwritten {
     System(io::Error),
     /// There is more or less of it than there was to be.
     Size,
+    /// Its SHA-256 is another than was said.
+    Hash,
 }
 
 impl Incoming {
@@ -105,21 +107,23 @@ impl Incoming {
         file.write_all(bytes).map_err(Unwritten::System)
     }
 
-    /// It is whole: it gets its name, or the first like it that is free. Where
-    /// it is, and its SHA-256.
-    pub(crate) fn finish(mut self) -> Result<(PathBuf, [u8; 32]), Unwritten> {
+    /// It is whole, with this SHA-256: it gets its name, or the first like it
+    /// that is free. Where it is.
+    pub(crate) fn finish(mut self, hash: &[u8; 32]) -> Result<PathBuf, Unwritten> {
         let file = self.file.as_mut().ok_or(Unwritten::Size)?;
         if self.got != self.size {
             return Err(Unwritten::Size);
         }
+        if std::mem::take(&mut self.hash).finalize().as_slice() != hash {
+            return Err(Unwritten::Hash);
+        }
         file.flush().map_err(Unwritten::System)?;
-        let hash = std::mem::take(&mut self.hash).finalize().into();
         for number in 0..SAME_NAME {
             let path = self.directory.join(numbered(&self.name, number));
             match name_it(&self.part, &path) {
                 Ok(()) => {
                     self.file = None;
-                    return Ok((path, hash));
+                    return Ok(path);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Unwritten::System(error)),
@@ -225,9 +229,8 @@ mod tests {
             let mut incoming = Incoming::create(&directory.0, "x/a.txt", 5).unwrap();
             incoming.write(b"the").unwrap();
             incoming.write(b"ir").unwrap();
-            let (path, hash) = incoming.finish().unwrap();
+            let path = incoming.finish(&Sha256::digest(b"their").into()).unwrap();
             assert_eq!(fs::read(path).unwrap(), b"their");
-            assert_eq!(hash, <[u8; 32]>::from(Sha256::digest(b"their")));
         }
         assert_eq!(directory.names(), ["a (2).txt", "a (3).txt", "a.txt"]);
         assert_eq!(fs::read(directory.0.join("a.txt")).unwrap(), b"mine");
@@ -238,7 +241,10 @@ mod tests {
         let directory = Directory::new("part");
         let mut short = Incoming::create(&directory.0, "short", 5).unwrap();
         short.write(b"four").unwrap();
-        assert!(matches!(short.finish(), Err(Unwritten::Size)));
+        assert!(matches!(short.finish(&[0; 32]), Err(Unwritten::Size)));
+        let mut other = Incoming::create(&directory.0, "other", 5).unwrap();
+        other.write(b"whole").unwrap();
+        assert!(matches!(other.finish(&[0; 32]), Err(Unwritten::Hash)));
         let mut long = Incoming::create(&directory.0, "long", 3).unwrap();
         assert!(matches!(long.write(b"four"), Err(Unwritten::Size)));
         assert_eq!(directory.names(), ["long.part"]);

@@ -185,17 +185,13 @@ impl<'a> Heard<'a> {
         let Arriving { file, bar, start, .. } = self.incoming.take().ok_or_else(rubbish)?;
         let (name, size, time) = (file.name().to_owned(), file.size(), start.elapsed());
         bar.finish_and_clear();
-        match file.finish() {
-            Ok((path, ours)) => {
-                self.answer(Frame::Taken(ours))?;
+        match file.finish(&hash) {
+            Ok(path) => {
+                self.answer(Frame::Taken(hash))?;
                 let rate = rate(size, time);
                 let time = time.as_secs_f64();
                 self.view.line(&format!("received {name}: {size} bytes in {time:.2} s, {rate}"));
-                if ours != hash {
-                    let sentence = "the file arrived as another: its SHA-256 differs";
-                    return Err(Failure::new(Exit::Lost, sentence));
-                }
-                self.view.line(&format!("SHA-256 {}, at both ends", hex(&ours)));
+                self.view.line(&format!("SHA-256 {}, at both ends", hex(&hash)));
                 self.view.line(&format!("it is {}", path.display()));
                 self.has_received = true;
                 self.tell(Answer::Received)
@@ -211,6 +207,9 @@ impl<'a> Heard<'a> {
         Err(match why {
             Unwritten::System(error) => {
                 Failure::new(Exit::Internal, format!("the file cannot be written: {error}"))
+            }
+            Unwritten::Hash => {
+                Failure::new(Exit::Lost, "the file arrived as another: its SHA-256 differs")
             }
             Unwritten::Size => {
                 Failure::new(Exit::Lost, "the file is not of the size that was said")

@@ -171,3 +171,6 @@ async fn write_all(
 fn gone() -> Failure {
     Failure::new(Exit::Lost, "the connection to the other side is lost")
 }
+
+#[cfg(test)]
+mod tests;
