@@ -96,13 +96,15 @@ pub(crate) async fn talk(
         }
     };
     drop(heard);
-    farewell(stream).await;
+    // One that is gone, or talks nonsense, has no last word to wait for.
+    let is_lost = matches!(&end, Err(failure) if failure.exit == Exit::Lost);
+    farewell(stream, if is_lost { Duration::ZERO } else { FAREWELL }).await;
     end
 }
 
 /// Says the last word and waits for the other side's: then all that both have
 /// said has arrived.
-async fn farewell(mut stream: Stream) {
+async fn farewell(mut stream: Stream, patience: Duration) {
     let _ = stream.answers.try_send(Frame::Bye);
     let last = async {
         while let Some(Ok(frame)) = stream.heard.recv().await {
@@ -111,7 +113,7 @@ async fn farewell(mut stream: Stream) {
             }
         }
     };
-    let _ = timeout(FAREWELL, last).await;
+    let _ = timeout(patience, last).await;
     drop((stream.frames, stream.answers));
     let _ = timeout(FAREWELL, stream.writer).await;
     tokio::time::sleep(LINGER).await;
