@@ -128,7 +128,7 @@ impl Exchange {
             return self.drop_in(state);
         };
         match (*kind, state) {
-            (KEY, State::Greeted { ours, pake }) => self.agree(ours, pake, body),
+            (KEY, State::Greeted { ours, pake }) => self.agree(ours, *pake, body),
             (PROOF, State::Proving { side, keys }) => self.check(side, keys, body),
             (SEALED, State::Trusted { mut keys }) => {
                 let step = keys.theirs.open(body).map_or(Step::Dropped, Step::Opened);
@@ -181,7 +181,7 @@ impl Exchange {
 
     /// The other one's key message is here: the proof goes out, and with it
     /// the chance to try one guess.
-    fn agree(&mut self, ours: Vec<u8>, pake: Box<Spake2<Ed25519Group>>, theirs: &[u8]) {
+    fn agree(&mut self, ours: Vec<u8>, pake: Spake2<Ed25519Group>, theirs: &[u8]) {
         // Our own, come back, proves nothing; and only a whole one is an answer.
         let is_ours = ours == theirs;
         let common = if is_ours { None } else { pake.finish(theirs).ok() };

@@ -357,6 +357,26 @@ fn a_rendezvous_that_is_not_there_has_its_exit_code() {
 }
 
 #[test]
+fn what_goes_by_a_relay_alone_is_exit_code_10() {
+    let listen = ["--listen", "127.0.0.1:0", "--allow-loopback"];
+    let server = Probe::start(&[&["serve", "--json"][..], &listen].concat());
+    let object = server.object().expect("it prints its URIs");
+    let text = |value: &serde_json::Value| value.as_str().expect("it is text").to_owned();
+    let (turn, password) = (text(&object["uris"][2]), text(&object["password"]));
+    assert!(turn.starts_with("turn:"), "{turn}");
+    let relay = ["--turn", &turn, "--user", "floe", "--pass", &password, "--candidates", "relay"];
+    let url = text(&object["rendezvous"][0]);
+    let mut a = Side::with(CODE, &url, &[&relay[..], &["--transport", "udp"]].concat());
+    let b = Side::with(CODE, &url, &[&relay[..], &["--transport", "udp"]].concat());
+    a.until("connected: QUIC");
+    a.write(b"by a relay\n");
+    let a = thread::spawn(|| a.end());
+    let (code, said, output) = b.end();
+    assert_eq!((code, output.as_slice()), (Some(10), &b"by a relay\n"[..]), "{said:?}");
+    assert_eq!(a.join().expect("it ends").0, Some(10));
+}
+
+#[test]
 fn a_rendezvous_with_tls_is_trusted_by_its_certificate() {
     let directory = Directory::new("tls");
     let cert = directory.file("cert.pem", b"");

@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject as _;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReachOptions {
-    /// Trust the certificates in this file (PEM or DER) with turns: servers, too;
-    /// repeatable
+    /// Trust the certificates in this file (PEM or DER) with turns: servers, and
+    /// a wss: rendezvous, too; repeatable
     #[arg(long, value_name = "FILE", value_parser = authority)]
     ca: Vec<Authority>,
     /// The proxy.
@@ -22,7 +22,7 @@ pub(crate) struct ReachOptions {
         long,
         value_name = "URI",
         value_parser = ProxyParser,
-        help = "Reach TURN servers over TCP and TLS through this proxy, as \
+        help = "Reach TURN servers over TCP and TLS, and a rendezvous, through this proxy, as \
                 http://[USER:PASS@]HOST:PORT or socks5://[USER:PASS@]HOST:PORT"
     )]
     proxy: Option<Proxy>,

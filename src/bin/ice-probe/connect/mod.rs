@@ -3,6 +3,7 @@
 
 mod file;
 mod frame;
+mod meeting;
 mod negotiate;
 mod options;
 mod room;
@@ -12,16 +13,16 @@ mod talk;
 mod token;
 mod view;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use floe::Agent;
+use floe::agent::{StunServer, TurnServer};
 use floe::candidate::ComponentId;
 use floe::check::Role;
-use floe::rendezvous::{Code, Side};
+use floe::rendezvous::Side;
 use serde_json::json;
 use tokio::fs::File;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use options::{EXAMPLES, Options};
@@ -32,7 +33,7 @@ use crate::outcome::Outcome;
 use crate::setup::agent_config;
 use crate::signals::Signals;
 use negotiate::Negotiation;
-use room::{Room, Url};
+use room::Lines;
 use secure::{Carrier, Identity, Link, Pair};
 use stdin::Stdin;
 use talk::{End, Work};
@@ -43,9 +44,6 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// How long the end may take.
 const CLOSE: Duration = Duration::from_secs(2);
-
-/// Lines of a token.
-const TOKEN_LINES: usize = 512;
 
 /// What came of waiting for something, the user or the clock.
 enum Waited<T> {
@@ -61,47 +59,101 @@ pub(crate) async fn run(options: &Options, quiet: bool, verbose: bool) -> Result
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
     })?;
-    let mut stdin = rendezvous.is_none().then(Stdin::new);
     let work = work(options).await?;
     let identity = Identity::new()?;
     // Wrong servers are told of before anything else.
-    (options.shared.stun_servers()?, options.shared.turn_servers()?);
-    let meeting = async {
-        match rendezvous {
-            Some((url, code)) => at_rendezvous(options, &identity, &url, code, &view).await,
-            None => by_hand(options, &identity, stdin.as_mut(), &view).await,
+    let servers = (options.shared.stun_servers()?, options.shared.turn_servers()?);
+    let mut met = None;
+    if let Some((url, code)) = rendezvous {
+        let meeting = meeting::at_rendezvous(&options.shared.reach, &url, code, &view);
+        match or_signal(meeting, &mut signals).await {
+            Waited::Done(both) => met = Some(both?),
+            Waited::Interrupted => return Ok(Exit::Interrupted),
         }
+    }
+    // Where both sides say the same, the tie-breakers settle it.
+    let role = match &met {
+        Some((Side::Low, _)) | None => Role::Controlling,
+        Some((Side::High, _)) => Role::Controlled,
     };
-    let mut negotiation = match or_signal(meeting, &mut signals).await {
-        Waited::Done(negotiation) => negotiation?,
-        Waited::Interrupted => return Ok(Exit::Interrupted),
-    };
-    let deadline = Instant::now() + options.shared.timeout();
-    let securing = secured(&mut negotiation, &identity, deadline);
-    let link = match or_signal(securing, &mut signals).await {
-        Waited::Done(link) => link?,
-        Waited::Interrupted => {
-            negotiation.write_log();
-            return Ok(Exit::Interrupted);
-        }
-    };
-    let carrier = link.carrier.clone();
-    view.line(&format!("connected: {}", words(&carrier, negotiation.agent())));
-    let work = work.unwrap_or_else(|| Work::Pipe(stdin.unwrap_or_else(Stdin::new)));
-    let agent = negotiation.agent().clone();
-    let status = || words(&carrier, &agent);
-    let talking = talk::talk(link, work, options.receive.clone(), &view, &status, &mut signals);
-    let end = negotiation.beside(talking).await;
-    let lost = || {
-        let why = negotiation.failed().unwrap_or("it broke").to_owned();
-        Failure::new(Exit::Lost, format!("the connection is lost: {why}"))
-    };
-    let end = end.unwrap_or_else(|| Err(lost()));
-    view.detail(&status());
-    close(&negotiation, &carrier).await;
+    let role = options.shared.role().unwrap_or(role);
+    let mut negotiation = negotiation(options, role, servers, &view)?;
+    let lines = met.map(|(_, lines)| lines);
+    let receive = options.receive.clone();
+    let deadline = options.shared.timeout();
+    let mut session = Session { identity, deadline, receive, view: &view, signals };
+    let exit = session.run(&mut negotiation, lines, work).await;
+    // TURN allocations are released.
+    let _ = timeout(CLOSE, negotiation.agent().close()).await;
     negotiation.write_log();
-    match end? {
-        End::Done | End::Interrupted => Ok(negotiation.outcome().exit()),
+    exit
+}
+
+/// What a session has besides its agent.
+struct Session<'a> {
+    identity: Identity,
+    /// How long it may take until connected.
+    deadline: Duration,
+    receive: Option<PathBuf>,
+    view: &'a View,
+    signals: Signals,
+}
+
+impl Session<'_> {
+    /// From the agent's first word to its last.
+    async fn run(
+        &mut self,
+        negotiation: &mut Negotiation<'_>,
+        lines: Option<Lines>,
+        work: Option<Work>,
+    ) -> Result<Exit, Failure> {
+        let mut stdin = lines.is_none().then(Stdin::new);
+        let beginning = async {
+            match lines {
+                Some(lines) => meeting::begin(negotiation, &self.identity, lines),
+                None => meeting::by_hand(negotiation, &self.identity, stdin.as_mut()).await,
+            }
+        };
+        match or_signal(beginning, &mut self.signals).await {
+            Waited::Done(begun) => begun?,
+            Waited::Interrupted => return Ok(Exit::Interrupted),
+        }
+        let deadline = Instant::now() + self.deadline;
+        let securing = secured(negotiation, &self.identity, deadline);
+        let link = match or_signal(securing, &mut self.signals).await {
+            Waited::Done(link) => link?,
+            Waited::Interrupted => return Ok(Exit::Interrupted),
+        };
+        let work = work.unwrap_or_else(|| Work::Pipe(stdin.unwrap_or_else(Stdin::new)));
+        self.talk(negotiation, link, work).await
+    }
+
+    async fn talk(
+        &mut self,
+        negotiation: &mut Negotiation<'_>,
+        link: Link,
+        work: Work,
+    ) -> Result<Exit, Failure> {
+        let (carrier, agent) = (link.carrier.clone(), negotiation.agent().clone());
+        let path = negotiation.path();
+        self.view.line(&format!("connected: {}", words(&carrier, &agent)));
+        let status = || {
+            let path = path.borrow().as_ref().map(|path| path.words.clone()).unwrap_or_default();
+            format!("{path}, {}", words(&carrier, &agent))
+        };
+        let receive = self.receive.clone();
+        let talking = talk::talk(link, work, receive, self.view, &status, &mut self.signals);
+        let end = negotiation.beside(talking).await;
+        self.view.detail(&status());
+        if let Carrier::Quic(endpoint, quic) = &carrier {
+            quic.close(0_u32.into(), b"done");
+            let _ = timeout(CLOSE, endpoint.wait_idle()).await;
+        }
+        let (End::Done | End::Interrupted) = end.unwrap_or_else(|| {
+            let why = negotiation.failed().unwrap_or("it broke");
+            Err(Failure::new(Exit::Lost, format!("the connection is lost: {why}")))
+        })?;
+        Ok(negotiation.outcome().exit())
     }
 }
 
@@ -132,10 +184,10 @@ async fn open(path: &Path) -> std::io::Result<(File, u64)> {
 fn negotiation<'a>(
     options: &Options,
     role: Role,
+    servers: (Vec<StunServer>, Vec<TurnServer>),
     view: &'a View,
 ) -> Result<Negotiation<'a>, Failure> {
     let shared = &options.shared;
-    let servers = (shared.stun_servers()?, shared.turn_servers()?);
     let log = match &shared.log {
         Some(path) => {
             let header = json!({"role": role.to_string(), "options": shared.for_log()});
@@ -156,69 +208,6 @@ async fn or_signal<T>(work: impl Future<Output = T>, signals: &mut Signals) -> W
         done = work => Waited::Done(done),
         () = signals.wait() => Waited::Interrupted,
     }
-}
-
-/// Meets the other side; what it has to know goes out as it is found.
-async fn at_rendezvous<'a>(
-    options: &Options,
-    identity: &Identity,
-    url: &Url,
-    code: Option<Code>,
-    view: &'a View,
-) -> Result<Negotiation<'a>, Failure> {
-    let is_made = code.is_none();
-    let room = Room::enter(url, code, &options.shared.reach).await?;
-    if is_made {
-        let code = room.code().text();
-        anstream::eprintln!("on the other machine: ice-probe connect {code} --via {url}");
-    }
-    view.line("waiting for the other side");
-    let (side, lines) = room.meet(view).await?;
-    view.line("the other side is there, and has the code");
-    let role = match side {
-        Side::Low => Role::Controlling,
-        Side::High => Role::Controlled,
-    };
-    let mut negotiation = negotiation(options, options.shared.role().unwrap_or(role), view)?;
-    negotiation.carry(lines.to_peer, lines.from_peer);
-    for line in negotiation.first_lines(identity.fingerprint()) {
-        negotiation.say(line);
-    }
-    gather(&negotiation)?;
-    Ok(negotiation)
-}
-
-fn gather(negotiation: &Negotiation<'_>) -> Result<(), Failure> {
-    let gathering = negotiation.agent().gather();
-    gathering.map_err(|error| Failure::new(Exit::NoNetwork, error.to_string()))
-}
-
-/// A person carries what there is to know, one line each way.
-async fn by_hand<'a>(
-    options: &Options,
-    identity: &Identity,
-    stdin: Option<&mut Stdin>,
-    view: &'a View,
-) -> Result<Negotiation<'a>, Failure> {
-    // Where both sides say the same, the tie-breakers settle it.
-    let role = options.shared.role().unwrap_or(Role::Controlling);
-    let mut negotiation = negotiation(options, role, view)?;
-    gather(&negotiation)?;
-    let mut lines = negotiation.first_lines(identity.fingerprint()).to_vec();
-    lines.extend(negotiation.gathered().await);
-    anstream::eprintln!("paste this line into the other side, and its line here:\n");
-    anstream::eprintln!("{}\n", token::write(&lines));
-    let usage = |why: &str| Failure::new(Exit::Usage, why);
-    let no_line = || usage("the other side's line did not come on stdin");
-    let line = stdin.ok_or_else(no_line)?.line().await.ok_or_else(no_line)?;
-    let lines = token::read(&line).map_err(|why| usage(&format!("what was pasted: {why}")))?;
-    let (sender, receiver) = mpsc::channel(TOKEN_LINES);
-    for line in lines.into_iter().take(TOKEN_LINES - 1) {
-        let _ = sender.try_send(line);
-    }
-    let _ = sender.try_send(json!({"type": "end-of-candidates"}).to_string());
-    negotiation.carry(mpsc::channel(1).0, receiver);
-    Ok(negotiation)
 }
 
 /// Waits until there is a pair, and encrypts what goes over it.
@@ -284,16 +273,4 @@ fn words(carrier: &Carrier, agent: &Agent) -> String {
             None => "TLS over TCP".to_owned(),
         },
     }
-}
-
-/// Ends it: QUIC takes leave, and TURN allocations are released.
-async fn close(negotiation: &Negotiation<'_>, carrier: &Carrier) {
-    let closing = async {
-        if let Carrier::Quic(endpoint, quic) = carrier {
-            quic.close(0_u32.into(), b"done");
-            endpoint.wait_idle().await;
-        }
-        negotiation.agent().close().await;
-    };
-    let _ = timeout(CLOSE, closing).await;
 }

@@ -13,12 +13,15 @@ pub(crate) const EXAMPLES: &str = "Examples:
   ice-probe connect 417-copper-lantern-walrus --via wss://meet.example.org
   ice-probe connect 417-copper-lantern-walrus --via wss://meet.example.org --send photo.jpg
   ice-probe connect 417-copper-lantern-walrus --via wss://meet.example.org --receive Downloads
-  ice-probe connect --stun stun:stun.example.org < backup.tar
-  ice-probe connect --stun stun:stun.example.org > backup.tar
+  ice-probe connect 417-copper-lantern-walrus --via wss://meet.example.org < backup.tar
+  ice-probe connect 417-copper-lantern-walrus --via wss://meet.example.org > backup.tar
+  ice-probe connect --stun stun:stun.example.org
 
-The first side leaves CODE out: one is made, and shown. Without --via each side prints one line,
-which is pasted into the other. What is typed goes to the other side, as with netcat: both ends
-of a pipe may be files. `ice-probe serve` is a rendezvous.";
+The first side leaves CODE out: one is made, and shown. What is typed goes to the other side, as
+with netcat: both ends of a pipe may be files. `ice-probe serve` is a rendezvous.
+
+Without --via each side prints one line, which is pasted into the other, on the first line of its
+stdin. Nothing but the way that the lines take keeps others from changing them.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

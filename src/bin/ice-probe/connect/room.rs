@@ -29,6 +29,9 @@ use crate::reach::ReachOptions;
 /// How long the rendezvous may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// How long it may be silent: it asks for a sign of life twice a minute.
+const SILENCE: Duration = Duration::from_secs(100);
+
 /// Lines that wait for either side.
 const QUEUE: usize = 64;
 
@@ -160,7 +163,8 @@ impl Room {
                     Step::Opened(_) => {}
                 }
             }
-            match self.socket.next().await {
+            let message = timeout(SILENCE, self.socket.next()).await.map_err(|_| hung_up())?;
+            match message {
                 Some(Ok(Message::Binary(message))) => self.exchange.received(&message),
                 Some(Ok(Message::Text(line))) => match line.parse() {
                     Ok(Tell::Met { first }) => {

@@ -42,14 +42,22 @@ impl View {
 
     /// A bar up to `size` bytes.
     pub(crate) fn bar(&self, what: &str, size: u64) -> ProgressBar {
-        const TEMPLATE: &str =
-            "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+        const TEMPLATE: &str = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
         let bar = self.bars.add(ProgressBar::new(size));
         // A template that cannot be read leaves the bar as it is.
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
         bar.set_prefix(what.to_owned());
+        bar
+    }
+
+    /// A line that says how it is now, on a terminal.
+    pub(crate) fn live(&self) -> ProgressBar {
+        let bar = self.bars.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
+        }
         bar
     }
 }

@@ -30,7 +30,6 @@ pub(super) enum Next {
 pub(super) struct Heard<'a> {
     directory: Option<PathBuf>,
     view: &'a View,
-    status: &'a dyn Fn() -> String,
     /// To the other side: small, and each once.
     answers: mpsc::Sender<Frame>,
     frames: mpsc::Sender<Frame>,
@@ -49,7 +48,6 @@ struct Arriving {
     file: Incoming,
     bar: ProgressBar,
     start: Instant,
-    drawn: Instant,
 }
 
 struct Tested {
@@ -61,14 +59,12 @@ impl<'a> Heard<'a> {
     pub(super) fn new(
         directory: Option<PathBuf>,
         view: &'a View,
-        status: &'a dyn Fn() -> String,
         stream: &Stream,
         work: mpsc::Sender<Answer>,
     ) -> Self {
         Heard {
             directory,
             view,
-            status,
             answers: stream.answers.clone(),
             frames: stream.frames.clone(),
             work,
@@ -162,7 +158,7 @@ impl<'a> Heard<'a> {
         match Incoming::create(directory, name, size) {
             Ok(file) => {
                 let (bar, start) = (self.view.bar(&shown, size), Instant::now());
-                self.incoming = Some(Arriving { file, bar, start, drawn: start });
+                self.incoming = Some(Arriving { file, bar, start });
                 self.answer(Frame::Accept)
             }
             Err(error) => self.unwritten(&Unwritten::System(error)),
@@ -174,7 +170,7 @@ impl<'a> Heard<'a> {
         let at = arriving.bar.position() + u64::try_from(bytes.len()).unwrap_or_default();
         match arriving.file.write(bytes) {
             Ok(()) => {
-                work::refresh(&arriving.bar, at, &mut arriving.drawn, self.status);
+                arriving.bar.set_position(at);
                 Ok(())
             }
             Err(why) => self.unwritten(&why),
@@ -182,7 +178,7 @@ impl<'a> Heard<'a> {
     }
 
     fn whole(&mut self, hash: [u8; 32]) -> Result<(), Failure> {
-        let Arriving { file, bar, start, .. } = self.incoming.take().ok_or_else(rubbish)?;
+        let Arriving { file, bar, start } = self.incoming.take().ok_or_else(rubbish)?;
         let (name, size, time) = (file.name().to_owned(), file.size(), start.elapsed());
         bar.finish_and_clear();
         match file.finish(&hash) {

@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,6 +30,9 @@ const ANSWERS: usize = 16;
 
 /// How long the other side may take for its last word.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How often it is said how the path is.
+const REFRESH: Duration = Duration::from_millis(500);
 
 /// What the system is given to send our last word.
 const LINGER: Duration = Duration::from_millis(100);
@@ -66,7 +70,10 @@ pub(crate) async fn talk(
     let ends = Ends { frames: stream.frames.clone(), answers: answered, view, status };
     let working = work::work(work, ends);
     tokio::pin!(working);
-    let mut heard = Heard::new(receive, view, status, &stream, answers);
+    let mut heard = Heard::new(receive, view, &stream, answers);
+    // Where a person types, nothing moves under the hands.
+    let live = (!is_chat).then(|| view.live());
+    let mut tick = tokio::time::interval(REFRESH);
     let (mut is_done, mut are_they) = (false, false);
     let end = loop {
         if is_done && are_they {
@@ -92,9 +99,11 @@ pub(crate) async fn talk(
                 }
                 Err(failure) => break Err(failure),
             },
+            _ = tick.tick() => live.iter().for_each(|live| live.set_message(status())),
             () = signals.wait() => break Ok(End::Interrupted),
         }
     };
+    live.iter().for_each(ProgressBar::finish_and_clear);
     drop(heard);
     // One that is gone, or talks nonsense, has no last word to wait for.
     let is_lost = matches!(&end, Err(failure) if failure.exit == Exit::Lost);

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -21,9 +20,6 @@ pub(super) const TEST: Duration = Duration::from_secs(5);
 
 /// Bytes of a frame of a file or a test.
 const CHUNK: usize = MAX_BODY;
-
-/// How often the line of a bar is made anew.
-const REFRESH: Duration = Duration::from_millis(500);
 
 /// What is to be done.
 pub(crate) enum Work {
@@ -108,7 +104,6 @@ async fn send(mut file: File, path: &Path, size: u64, ends: &mut Ends<'_>) -> Re
         _ => return failure(Exit::Lost, "the other side cannot keep the file"),
     }
     let (start, bar) = (Instant::now(), ends.view.bar(&name, size));
-    let mut drawn = start;
     let (mut hash, mut sent, mut rest) = (Sha256::new(), 0, size);
     while rest > 0 {
         let mut part = vec![0; CHUNK.min(usize::try_from(rest).unwrap_or(CHUNK))];
@@ -121,7 +116,7 @@ async fn send(mut file: File, path: &Path, size: u64, ends: &mut Ends<'_>) -> Re
         let count = u64::try_from(count).unwrap_or_default();
         (sent, rest) = (sent + count, rest - count);
         ends.say(Frame::Part(part)).await?;
-        refresh(&bar, sent, &mut drawn, ends.status);
+        bar.set_position(sent);
     }
     let hash: [u8; 32] = hash.finalize().into();
     ends.say(Frame::Whole(hash)).await?;
@@ -142,20 +137,6 @@ async fn send(mut file: File, path: &Path, size: u64, ends: &mut Ends<'_>) -> Re
 
 fn unread(path: &Path, why: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Internal, format!("cannot read {}: {why}", path.display()))
-}
-
-/// Moves a bar, and from time to time says how the path is.
-pub(super) fn refresh(
-    bar: &ProgressBar,
-    at: u64,
-    drawn: &mut Instant,
-    status: &dyn Fn() -> String,
-) {
-    bar.set_position(at);
-    if !bar.is_hidden() && drawn.elapsed() >= REFRESH {
-        *drawn = Instant::now();
-        bar.set_message(status());
-    }
 }
 
 async fn throughput(ends: &mut Ends<'_>) -> Result<(), Failure> {
