@@ -38,6 +38,14 @@ impl Stdin {
         Stdin { chunks, rest: Vec::new() }
     }
 
+    /// One that gives these chunks, and ends.
+    #[cfg(test)]
+    pub(crate) fn of(given: Vec<Vec<u8>>) -> Self {
+        let (sender, chunks) = mpsc::channel(given.len().max(1));
+        given.into_iter().for_each(|chunk| sender.try_send(chunk).unwrap());
+        Stdin { chunks, rest: Vec::new() }
+    }
+
     /// The next bytes, at least one; `None` at the end.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         if self.rest.is_empty() {
@@ -64,5 +72,23 @@ impl Stdin {
                 None => self.rest.push(b'\n'),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_stands_behind_a_line_is_not_lost() {
+        let mut stdin = Stdin::of(vec![b"to".to_vec(), b"ken \r\nda".to_vec(), b"ta".to_vec()]);
+        assert_eq!(stdin.line().await.as_deref(), Some("token"));
+        assert_eq!(stdin.chunk().await.as_deref(), Some(&b"da"[..]));
+        assert_eq!(stdin.chunk().await.as_deref(), Some(&b"ta"[..]));
+        assert_eq!(stdin.chunk().await, None);
+        assert_eq!(Stdin::of(vec![b"all".to_vec()]).line().await.as_deref(), Some("all"));
+        assert_eq!(Stdin::of(vec![]).line().await, None);
+        let long = vec![vec![b'x'; 2 * MAX_LINE]];
+        assert_eq!(Stdin::of(long).line().await, None);
     }
 }

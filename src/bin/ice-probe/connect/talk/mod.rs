@@ -68,8 +68,7 @@ pub(crate) async fn talk(
     let is_chat = matches!(work, Work::Pipe(_)) && std::io::stdin().is_terminal();
     let (mut stream, (answers, answered)) = (open(link), mpsc::channel(ANSWERS));
     let ends = Ends { frames: stream.frames.clone(), answers: answered, view, status };
-    let working = work::work(work, ends);
-    tokio::pin!(working);
+    let mut working = Box::pin(work::work(work, ends));
     let mut heard = Heard::new(receive, view, &stream, answers);
     // Where a person types, nothing moves under the hands.
     let live = (!is_chat).then(|| view.live());
@@ -92,7 +91,7 @@ pub(crate) async fn talk(
                         is_done = stream.frames.send(Frame::End).await.is_ok();
                     }
                 }
-                Ok(Next::Bye) if is_done || is_chat => break Ok(End::Done),
+                Ok(Next::Bye) if are_they || is_chat => break Ok(End::Done),
                 Ok(Next::Bye) => {
                     let sentence = "the other side ended it before all was done";
                     break Err(Failure::new(Exit::Lost, sentence));
@@ -104,17 +103,23 @@ pub(crate) async fn talk(
         }
     };
     live.iter().for_each(ProgressBar::finish_and_clear);
-    drop(heard);
+    drop((heard, working));
+    match &end {
+        // Behind all that is still on its way.
+        Ok(End::Done) => {
+            let _ = timeout(FAREWELL, stream.frames.send(Frame::Bye)).await;
+        }
+        _ => drop(stream.answers.try_send(Frame::Bye)),
+    }
     // One that is gone, or talks nonsense, has no last word to wait for.
     let is_lost = matches!(&end, Err(failure) if failure.exit == Exit::Lost);
     farewell(stream, if is_lost { Duration::ZERO } else { FAREWELL }).await;
     end
 }
 
-/// Says the last word and waits for the other side's: then all that both have
+/// Waits for the other side's last word, after ours: then all that both have
 /// said has arrived.
 async fn farewell(mut stream: Stream, patience: Duration) {
-    let _ = stream.answers.try_send(Frame::Bye);
     let last = async {
         while let Some(Ok(frame)) = stream.heard.recv().await {
             if frame == Frame::Bye {

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::super::frame::{self, Frame, MAX_BODY};
 use super::super::secure::Carrier;
+use super::super::stdin::Stdin;
 use super::*;
 
 /// Longer than anything here takes: only a hang reaches it.
@@ -52,6 +53,41 @@ async fn told(said: &[u8], directory: Option<PathBuf>) -> Result<End, Failure> {
     let end = timeout(HANG, end).await.expect("it ends");
     other.await.unwrap();
     end
+}
+
+/// The other side is done at once and reads slowly: our last word does not
+/// overtake what was said before it.
+#[tokio::test]
+async fn all_that_was_piped_arrives_before_the_last_word() {
+    let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+    theirs.write_all(&bytes(&[Frame::End]).await).await.unwrap();
+    let (read, write) = tokio::io::split(ours);
+    let link = Link { read: Box::new(read), write: Box::new(write), carrier: Carrier::Tls };
+    let chunks: Vec<Vec<u8>> = (0..20).map(|n| vec![n; MAX_BODY]).collect();
+    let work = Work::Pipe(Stdin::of(chunks.clone()));
+    let (view, mut signals) = (View::new(true, false), Signals::new().unwrap());
+    let other = async {
+        frame::read_hello(&mut theirs).await.unwrap();
+        let mut heard = Vec::new();
+        while heard.last() != Some(&Frame::Bye) {
+            heard.push(frame::read(&mut theirs).await.unwrap());
+        }
+        theirs.write_all(&[&[14][..], &[0; 4]].concat()).await.unwrap();
+        heard
+    };
+    let status = String::new;
+    let both = async { tokio::join!(talk(link, work, None, &view, &status, &mut signals), other) };
+    let (end, heard) = timeout(HANG, both).await.expect("it ends");
+    assert_eq!(end.unwrap(), End::Done);
+    let expected = chunks.into_iter().map(Frame::Data).chain([Frame::End, Frame::Bye]);
+    assert!(heard.into_iter().eq(expected));
+}
+
+/// One that goes before it has said that it is done may have missed something.
+#[tokio::test]
+async fn a_last_word_before_the_end_is_a_loss() {
+    let said = bytes(&[Frame::Bye]).await;
+    assert_eq!(told(&said, None).await.unwrap_err().exit, Exit::Lost);
 }
 
 async fn bytes(frames: &[Frame]) -> Vec<u8> {
