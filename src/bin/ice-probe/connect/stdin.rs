@@ -1,6 +1,6 @@
 //! What comes on stdin, on a thread of its own: a read cannot be cancelled.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::thread;
 
 use tokio::sync::mpsc;
@@ -19,6 +19,8 @@ pub(crate) struct Stdin {
     chunks: mpsc::Receiver<Vec<u8>>,
     /// What was read behind a line.
     rest: Vec<u8>,
+    /// A person types it.
+    pub(crate) is_typed: bool,
 }
 
 impl Stdin {
@@ -35,7 +37,7 @@ impl Stdin {
                 }
             }
         });
-        Stdin { chunks, rest: Vec::new() }
+        Stdin { chunks, rest: Vec::new(), is_typed: std::io::stdin().is_terminal() }
     }
 
     /// One that gives these chunks, and ends.
@@ -43,7 +45,7 @@ impl Stdin {
     pub(crate) fn of(given: Vec<Vec<u8>>) -> Self {
         let (sender, chunks) = mpsc::channel(given.len().max(1));
         given.into_iter().for_each(|chunk| sender.try_send(chunk).unwrap());
-        Stdin { chunks, rest: Vec::new() }
+        Stdin { chunks, rest: Vec::new(), is_typed: false }
     }
 
     /// The next bytes, at least one; `None` at the end.

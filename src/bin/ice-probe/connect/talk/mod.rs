@@ -3,7 +3,6 @@
 mod heard;
 mod work;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ pub(crate) async fn talk(
     signals: &mut Signals,
 ) -> Result<End, Failure> {
     // Where a person types, the other side's end is the end.
-    let is_chat = matches!(work, Work::Pipe(_)) && std::io::stdin().is_terminal();
+    let is_chat = matches!(&work, Work::Pipe(stdin) if stdin.is_typed);
     let (mut stream, (answers, answered)) = (open(link), mpsc::channel(ANSWERS));
     let ends = Ends { frames: stream.frames.clone(), answers: answered, view, status };
     let mut working = Box::pin(work::work(work, ends));
