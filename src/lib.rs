@@ -8,6 +8,8 @@ pub mod check;
 pub mod gather;
 pub mod net;
 pub mod punch;
+#[cfg(feature = "rendezvous")]
+pub mod rendezvous;
 pub mod rng;
 pub mod sdp;
 pub mod stun;

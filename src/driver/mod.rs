@@ -26,6 +26,8 @@ mod carrier;
 mod clock;
 mod config;
 mod connection;
+#[cfg(feature = "rendezvous")]
+mod dial;
 mod drive;
 mod error;
 mod events;
@@ -56,6 +58,8 @@ mod watch;
 pub use agent::{Agent, Stream};
 pub use config::{AgentConfig, SharedSocket};
 pub use connection::Connection;
+#[cfg(feature = "rendezvous")]
+pub use dial::{DialError, dial};
 pub use error::AgentError;
 pub use interfaces::local_addresses;
 pub use meet::meet;

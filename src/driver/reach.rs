@@ -197,7 +197,10 @@ fn tls_settings(config: &AgentConfig) -> Option<TlsSettings> {
 }
 
 /// The first connection to one of the addresses.
-async fn first_of(addresses: &[SocketAddr], options: &BindOptions) -> io::Result<TcpStream> {
+pub(super) async fn first_of(
+    addresses: &[SocketAddr],
+    options: &BindOptions,
+) -> io::Result<TcpStream> {
     let mut rest = addresses.iter();
     let mut attempts: Vec<Connecting> = Vec::new();
     let mut failed: io::Error = io::ErrorKind::AddrNotAvailable.into();

@@ -1,10 +1,12 @@
 //! Embedded servers for demonstrations, tests and small installations:
 //! [`StunServer`] answers Binding over UDP and TCP (RFC 8489 §12), without
 //! credentials, and [`TurnServer`] relays besides (RFC 8656), also over TLS.
+//! At a [`RendezvousServer`] two sides find each other by a name.
 
 mod binding;
 mod classic;
 mod rate;
+mod rendezvous;
 mod sources;
 mod stream;
 mod turn;
@@ -20,6 +22,7 @@ use tokio::task::AbortHandle;
 use crate::driver::transport::{self, BindOptions, Drained, TcpListener, UdpSocket};
 use rate::RateLimit;
 
+pub use rendezvous::{RendezvousConfig, RendezvousLimits, RendezvousServer};
 pub use turn::{Limits, PeerPolicy, TlsIdentity, TurnServer, TurnServerConfig, User};
 
 /// How long the server rests when a socket gives nothing but errors.

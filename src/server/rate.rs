@@ -12,21 +12,28 @@ const SOURCES: usize = 4_096;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Counts requests a source and second.
+/// Counts requests a source and second, or another time.
 #[derive(Debug)]
 pub(super) struct RateLimit {
+    per_source: u32,
+    length: Duration,
     window: Instant,
     counts: HashMap<IpAddr, u32>,
 }
 
 impl RateLimit {
     pub(super) fn new(now: Instant) -> Self {
-        RateLimit { window: now, counts: HashMap::new() }
+        Self::with(PER_SOURCE, WINDOW, now)
+    }
+
+    /// Each source has `per_source` requests in a window of `length`.
+    pub(super) fn with(per_source: u32, length: Duration, now: Instant) -> Self {
+        RateLimit { per_source, length, window: now, counts: HashMap::new() }
     }
 
     /// Whether a request of this source is answered.
     pub(super) fn admits(&mut self, source: IpAddr, now: Instant) -> bool {
-        if now.saturating_duration_since(self.window) >= WINDOW {
+        if now.saturating_duration_since(self.window) >= self.length {
             self.window = now;
             self.counts.clear();
         }
@@ -36,7 +43,7 @@ impl RateLimit {
         }
         let count = self.counts.entry(source).or_default();
         *count = count.saturating_add(1);
-        *count <= PER_SOURCE
+        *count <= self.per_source
     }
 }
 

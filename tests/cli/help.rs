@@ -33,6 +33,11 @@ fn of_serve() {
 }
 
 #[test]
+fn of_connect() {
+    insta::assert_snapshot!("connect", help(&["connect", "--help"]));
+}
+
+#[test]
 fn version() {
     let output = ice_probe().arg("--version").output().expect("ice-probe starts");
     assert!(output.status.success());

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "cli")]
 
+mod connect;
 mod demo;
 mod help;
 mod log;

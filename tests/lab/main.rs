@@ -7,6 +7,7 @@ mod agents;
 mod capture;
 mod checksum;
 mod claims;
+mod connect;
 mod contestant;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the interop tests use the rest")]

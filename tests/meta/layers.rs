@@ -16,6 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gather", &["net", "timer", "rng", "stun", "turn", "candidate"]),
     // Times and ports only: it knows no message but its own.
     ("punch", BASE),
+    // Messages between two sides that share a code: of ICE it knows nothing.
+    ("rendezvous", BASE),
     ("agent", CORE),
     // What signalling carries, in the words of SDP: nothing in the crate needs it.
     ("sdp", &["net", "candidate", "agent"]),
@@ -53,6 +55,7 @@ const ABOVE: &[&str] = &[
     "gather",
     "agent",
     "driver",
+    "rendezvous",
 ];
 
 /// Imports that break the table on purpose: the file, the module, and why.

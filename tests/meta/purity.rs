@@ -14,6 +14,7 @@ const CORE: &[&str] = &[
     "turn",
     "gather",
     "punch",
+    "rendezvous",
     "agent",
     "sdp",
 ];

@@ -11,6 +11,7 @@ use floe::check::Role;
 use floe::driver::UriRule;
 use serde_json::{Value, json};
 
+use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::reach::ReachOptions;
 use crate::rendezvous::RendezvousOptions;
@@ -64,13 +65,20 @@ pub(crate) enum Command {
     /// Carry the lines between two of them, by whatever means, and they connect.
     #[command(after_help = STDIO_EXAMPLES)]
     Stdio(Stdio),
-    /// Run a STUN and TURN server (UDP, TCP, TLS)
+    /// Run a STUN and TURN server (UDP, TCP, TLS) and a rendezvous
     ///
-    /// Answers Binding requests (RFC 8489), relays for the user (RFC 8656), and prints the URIs
-    /// to use. Relays to public addresses and to its other clients, and nowhere else unless it is
+    /// Answers Binding requests (RFC 8489), relays for the user (RFC 8656), is where two sides of
+    /// `ice-probe connect` find each other, and prints the URIs to use. Relays to public addresses and to its other clients, and nowhere else unless it is
     /// allowed to. Ctrl-C ends it.
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Options),
+    /// Connect to the other machine that has the same code, and talk
+    ///
+    /// Meets the other side at a rendezvous, proves that both have the code, finds a path between
+    /// the two, and encrypts what goes over it: what is typed or piped, a file, or a test of the
+    /// speed. The rendezvous learns neither the code's secret nor anything that is said.
+    #[command(after_help = connect::EXAMPLES)]
+    Connect(Box<connect::Options>),
 }
 
 const DEMO_EXAMPLES: &str = "Examples:
@@ -117,7 +125,7 @@ pub(crate) struct Stdio {
 /// Seconds until connected, by default.
 const TIMEOUT: u32 = 45;
 
-/// The options that `stdio` and `demo` share.
+/// The options that `connect`, `stdio` and `demo` share.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shared {
     /// Be the controlling agent, the one that nominates

@@ -1,6 +1,7 @@
 //! `ice-probe`: why two machines connect, or do not.
 
 mod args;
+mod connect;
 mod demo;
 mod eventlog;
 mod exit;
@@ -63,6 +64,7 @@ fn run(args: &Args) -> Result<Exit, Failure> {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Stdio(stdio) => stdio::run(stdio).await,
             Command::Serve(serve) => serve::run(serve).await,
+            Command::Connect(connect) => connect::run(connect, args.quiet, args.verbose > 0).await,
         }
     });
     // A name that is still being resolved holds nobody up.
@@ -75,7 +77,7 @@ fn diagnostics(args: &Args) {
     let filter = match (args.quiet, args.verbose) {
         (true, _) => "off",
         // What the library warns of, the program says in its own words.
-        (false, 0) => "error,turn=off,ice_probe=warn",
+        (false, 0) => "error,turn=off,quinn=off,ice_probe=warn",
         (false, 1) => "floe=debug,info,turn=info",
         (false, _) => "floe=trace,info,turn=info",
     };

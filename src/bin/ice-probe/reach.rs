@@ -1,4 +1,4 @@
-//! How TURN servers over TCP and TLS are reached: whom to trust, and through
+//! How TURN servers over TCP and TLS, and a rendezvous, are reached: whom to trust, and through
 //! which proxy.
 
 use std::ffi::OsStr;
@@ -7,11 +7,14 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use floe::AgentConfig;
 use floe::driver::{Proxy, RootCertificates};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReachOptions {
-    /// Trust the certificates in this file (PEM or DER) with turns: servers, too;
-    /// repeatable
+    /// Trust the certificates in this file (PEM or DER) with turns: servers, and
+    /// a wss: rendezvous, too; repeatable
     #[arg(long, value_name = "FILE", value_parser = authority)]
     ca: Vec<Authority>,
     /// The proxy.
@@ -19,7 +22,7 @@ pub(crate) struct ReachOptions {
         long,
         value_name = "URI",
         value_parser = ProxyParser,
-        help = "Reach TURN servers over TCP and TLS through this proxy, as \
+        help = "Reach TURN servers over TCP and TLS, and a rendezvous, through this proxy, as \
                 http://[USER:PASS@]HOST:PORT or socks5://[USER:PASS@]HOST:PORT"
     )]
     proxy: Option<Proxy>,
@@ -66,6 +69,24 @@ impl ReachOptions {
             }
         }
         config.proxy = self.proxy.clone();
+    }
+
+    /// Whom to trust, public authorities included.
+    pub(crate) fn roots(&self) -> RootCertStore {
+        let mut store = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        for Authority { certificates, .. } in &self.ca {
+            // They were sound when they were read.
+            match CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>() {
+                Ok(pem) if !pem.is_empty() => drop(store.add_parsable_certificates(pem)),
+                _ => drop(store.add(certificates.clone().into())),
+            }
+        }
+        store
+    }
+
+    /// The proxy, with user and password.
+    pub(crate) fn given_proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
     /// The files of certificates.

@@ -78,6 +78,13 @@ impl TlsIdentity {
         &self.pem
     }
 
+    /// For clients that ask for other protocols.
+    pub(in crate::server) fn acceptor_for(&self, protocols: &[&[u8]]) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(config).into()
+    }
+
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         self.config.clone().into()
     }

@@ -1,5 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use floe::Agent;
+use floe::agent::Credentials;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -131,6 +133,22 @@ impl Output {
                 base64: Some(STANDARD.encode(payload)),
                 truncated,
             })
+    }
+
+    /// The credentials of an agent; after a restart with what they answer.
+    pub(crate) fn credentials(
+        agent: &Agent,
+        credentials: &Credentials,
+        answers: Option<Box<str>>,
+    ) -> Output {
+        Output::Credentials {
+            ufrag: credentials.ufrag.to_string(),
+            pwd: credentials.pwd.to_string(),
+            options: agent.options(),
+            pacing: u64::try_from(agent.pacing().as_millis()).unwrap_or(u64::MAX),
+            lite: false,
+            answers: answers.map(String::from),
+        }
     }
 
     /// An `error` line that is not about a field.

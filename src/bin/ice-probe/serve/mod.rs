@@ -1,4 +1,4 @@
-//! `ice-probe serve`: a STUN and TURN server.
+//! `ice-probe serve`: a STUN and TURN server, and a rendezvous.
 
 mod options;
 
@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 
 use floe::driver::local_addresses;
 use floe::net::is_link_local_v6;
-use floe::server::{StunServer, TurnServer, TurnServerConfig};
+use floe::server::{
+    RendezvousConfig, RendezvousServer, StunServer, TlsIdentity, TurnServer, TurnServerConfig,
+};
 use serde_json::{Value, json};
 
 pub(crate) use options::{EXAMPLES, Options};
@@ -18,11 +20,14 @@ use crate::signals::Signals;
 /// RFC 8489 §8.1: the port of STUN over UDP.
 const STUN_PORT: u16 = 3478;
 
+/// The port of the rendezvous, which nobody assigns.
+const RENDEZVOUS_PORT: u16 = 3480;
+
 /// What runs, and what is to be said of it.
 enum Serving {
     Stun(Vec<StunServer>),
     /// With lines that no URI has: name and value.
-    Turn(TurnServer, Vec<(&'static str, String)>),
+    Turn(TurnServer, Vec<(&'static str, String)>, Option<RendezvousServer>),
 }
 
 /// Runs the command, until it is interrupted.
@@ -39,6 +44,9 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
     let text = if options.json { serving.object(&uris) } else { serving.lines(&uris) };
     print::text(&(text + "\n"))?;
     signals.wait().await;
+    if let Serving::Turn(_, _, Some(rendezvous)) = serving {
+        rendezvous.close().await;
+    }
     Ok(Exit::Direct)
 }
 
@@ -72,6 +80,11 @@ async fn turn(options: &Options, listen: Vec<SocketAddr>) -> Result<Serving, Fai
         facts.push(("password", user.password.clone()));
     }
     facts.extend(identity.as_ref().map(|identity| ("certificate", identity.fingerprint())));
+    let rendezvous = (!options.no_rendezvous)
+        .then(|| rendezvous(options, &listen, identity.clone()))
+        .transpose()?;
+    let urls = rendezvous.iter().flat_map(RendezvousServer::urls);
+    facts.extend(urls.map(|url| ("rendezvous", url)));
     let mut config = TurnServerConfig::default();
     config.listen = listen;
     config.tls = identity.map(|identity| (tls_listen, identity));
@@ -91,7 +104,28 @@ async fn turn(options: &Options, listen: Vec<SocketAddr>) -> Result<Serving, Fai
         Failure::new(exit, format!("cannot serve: {error}"))
     })?;
     failures.iter().for_each(|(address, error)| skipped(*address, error));
-    Ok(Serving::Turn(server, facts))
+    Ok(Serving::Turn(server, facts, rendezvous))
+}
+
+fn rendezvous(
+    options: &Options,
+    listen: &[SocketAddr],
+    tls: Option<TlsIdentity>,
+) -> Result<RendezvousServer, Failure> {
+    let mut config = RendezvousConfig::default();
+    config.tls = tls;
+    config.listen = match options.rendezvous_listen.as_slice() {
+        [] => {
+            // Where a port was left to the system, this one is too.
+            let port = |at: &SocketAddr| if at.port() == 0 { 0 } else { RENDEZVOUS_PORT };
+            listen.iter().map(|at| SocketAddr::new(at.ip(), port(at))).collect()
+        }
+        given => addresses(given)?,
+    };
+    config.listen.dedup();
+    let (server, failures) = RendezvousServer::bind_some(config);
+    failures.iter().for_each(|(address, error)| skipped(*address, error));
+    Ok(server)
 }
 
 impl Serving {
@@ -101,7 +135,7 @@ impl Serving {
             Serving::Stun(servers) => {
                 servers.iter().flat_map(StunServer::addresses).flat_map(stun).collect()
             }
-            Serving::Turn(server, _) => {
+            Serving::Turn(server, ..) => {
                 let both = server.addresses().iter();
                 let turn = both
                     .clone()
@@ -118,15 +152,20 @@ impl Serving {
     fn facts(&self) -> &[(&'static str, String)] {
         match self {
             Serving::Stun(_) => &[],
-            Serving::Turn(_, facts) => facts,
+            Serving::Turn(_, facts, _) => facts,
         }
     }
 
     fn object(&self, uris: &[String]) -> String {
         let mut object = json!({"version": 1, "uris": uris});
         if let Value::Object(object) = &mut object {
-            let facts = self.facts().iter();
-            object.extend(facts.map(|(name, value)| ((*name).to_owned(), json!(value))));
+            let urls = |(name, _): &&(&str, _)| *name == "rendezvous";
+            let (urls, facts): (Vec<_>, Vec<_>) = self.facts().iter().partition(urls);
+            object.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+            if !urls.is_empty() {
+                let urls: Vec<&String> = urls.iter().map(|(_, url)| url).collect();
+                object.insert("rendezvous".to_owned(), json!(urls));
+            }
         }
         object.to_string()
     }

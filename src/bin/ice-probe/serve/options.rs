@@ -18,6 +18,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   ice-probe serve --listen 127.0.0.1:3478 --allow-loopback
   ice-probe serve --user ann --pass-file pass.txt --realm example.org --relay-ports 50000-50999
   ice-probe serve --tls-listen 0.0.0.0:5349 --self-signed --cert-out cert.pem
+  ice-probe serve --rendezvous-listen 0.0.0.0:443 --tls-listen 0.0.0.0:5349 --self-signed
   ice-probe serve --listen 0.0.0.0:3478 --listen '[::]:3478' --no-turn --json
 
 Without --pass-file and ICE_PROBE_PASS the password is made anew at each start, and printed.";
@@ -69,6 +70,14 @@ pub(crate) struct Options {
     /// Relay to loopback too
     #[arg(long, conflicts_with = "no_turn")]
     pub(crate) allow_loopback: bool,
+    /// Address to listen on for the rendezvous of `ice-probe connect`, with
+    /// TLS where there is a certificate [default: port 3480 of the addresses
+    /// of --listen]
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["no_turn", "no_rendezvous"])]
+    pub(crate) rendezvous_listen: Vec<SocketAddr>,
+    /// Serve no rendezvous
+    #[arg(long)]
+    pub(crate) no_rendezvous: bool,
     /// Serve STUN alone
     #[arg(long)]
     pub(crate) no_turn: bool,

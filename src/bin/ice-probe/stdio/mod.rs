@@ -3,7 +3,7 @@
 mod lines;
 mod rendezvous;
 mod session;
-mod signalling;
+pub(crate) mod signalling;
 pub(crate) mod stats;
 
 use std::time::Duration;

@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use floe::agent::{self, CommandError, Event, RemoteParameters, Sockets, State};
+use floe::agent::{self, Event, Sockets, State};
 use floe::candidate::ComponentId;
 use floe::driver::AgentError;
 use floe::{Agent, Connection};
 
 use super::lines::{Line, Writer};
-use super::signalling::{Signalling, Trickled};
+use super::signalling::Signalling;
 use super::stats;
 use crate::args;
 use crate::eventlog::EventLog;
-use crate::jsonl::{BadLine, Input, Output, Remote};
+use crate::jsonl::{BadLine, Input, Output};
 use crate::outcome::Outcome;
 
 /// An agent and what the lines so far have made of it.
@@ -77,14 +77,7 @@ impl Session {
         answers: Option<Box<str>>,
     ) -> Output {
         self.ufrag = credentials.ufrag.to_string();
-        Output::Credentials {
-            ufrag: self.ufrag.clone(),
-            pwd: credentials.pwd.to_string(),
-            options: self.agent.options(),
-            pacing: u64::try_from(self.agent.pacing().as_millis()).unwrap_or(u64::MAX),
-            lite: false,
-            answers: answers.map(String::from),
-        }
+        Output::credentials(&self.agent, credentials, answers)
     }
 
     /// What the session has shown so far.
@@ -119,12 +112,14 @@ impl Session {
                 Some(Output::error("refused", "a rendezvous has no signalling"))
             }
             Ok(Input::Credentials(parameters)) => {
-                for answer in self.credentials(parameters) {
+                for answer in self.signalling.give_credentials(&self.agent, parameters) {
                     self.print(&answer).await;
                 }
                 None
             }
-            Ok(Input::Remote { ufrag, remote }) => self.trickled(ufrag.as_deref(), remote),
+            Ok(Input::Remote { ufrag, remote }) => {
+                self.signalling.give_trickled(&self.agent, ufrag.as_deref(), remote)
+            }
             Ok(Input::Send { component, payload }) => self.send(component, &payload).await,
             Ok(Input::Restart) => self.restart(),
             Ok(Input::Stats) => Some(stats::line(&self.agent)),
@@ -136,53 +131,6 @@ impl Session {
         }
         self.write_log();
         ControlFlow::Continue(())
-    }
-
-    fn credentials(&mut self, parameters: RemoteParameters) -> Vec<Output> {
-        let ours = self.agent.credentials().ufrag;
-        if parameters.answers.as_ref().is_some_and(|answers| *answers != ours) {
-            // A restart of ours has overtaken it.
-            return Vec::new();
-        }
-        if let Err(error) = self.agent.set_remote(parameters.clone()) {
-            return vec![BadLine::refused("credentials", error.to_string()).answer()];
-        }
-        let kept = self.signalling.credentials(&parameters);
-        kept.into_iter().filter_map(|remote| self.remote(remote)).collect()
-    }
-
-    fn trickled(&mut self, ufrag: Option<&str>, remote: Remote) -> Option<Output> {
-        match self.signalling.trickled(ufrag, remote) {
-            Trickled::Now(remote) => self.remote(remote),
-            Trickled::Kept | Trickled::Old => None,
-            Trickled::TooMany => {
-                Some(Output::error("refused", "too many candidates wait for their credentials"))
-            }
-        }
-    }
-
-    /// Gives the agent what the peer trickled.
-    fn remote(&self, remote: Remote) -> Option<Output> {
-        let result = match remote {
-            Remote::Candidate(candidate) => self.agent.add_remote_candidate(&candidate),
-            Remote::Sync(message) => self.agent.handle_sync(&message),
-            Remote::End => self.agent.end_of_remote_candidates(),
-        };
-        match result {
-            Ok(()) => None,
-            // RFC 8839 §5.1: what is not supported is ignored.
-            Err(AgentError::Command(CommandError::Ignored(why))) => {
-                tracing::debug!(why, "remote candidate ignored");
-                None
-            }
-            // It came twice, too late or past a limit: nothing the peer or
-            // the user did wrong, and the agent has counted it.
-            Err(AgentError::Command(CommandError::Refused(why))) => {
-                tracing::debug!(%why, "remote candidate not taken");
-                None
-            }
-            Err(error) => Some(Output::error("refused", error.to_string())),
-        }
     }
 
     fn restart(&self) -> Option<Output> {

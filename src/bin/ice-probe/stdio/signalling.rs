@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 
-use floe::agent::RemoteParameters;
+use floe::Agent;
+use floe::agent::{CommandError, RemoteParameters};
+use floe::driver::AgentError;
 
-use crate::jsonl::Remote;
+use crate::jsonl::{BadLine, Output, Remote};
 
 /// How many generations that are over are told from those to come.
 const MAX_OLD: usize = 16;
@@ -24,7 +26,7 @@ pub(crate) struct Signalling {
 
 /// What is to be done with a line that the peer trickled.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Trickled {
+enum Trickled {
     /// It is for the agent, now.
     Now(Remote),
     /// It waits for its credentials.
@@ -36,9 +38,45 @@ pub(crate) enum Trickled {
 }
 
 impl Signalling {
+    /// Gives the agent the peer's credentials, and what was kept for them.
+    /// What is to be answered where it does not take something.
+    pub(crate) fn give_credentials(
+        &mut self,
+        agent: &Agent,
+        parameters: RemoteParameters,
+    ) -> Vec<Output> {
+        let ours = agent.credentials().ufrag;
+        if parameters.answers.as_ref().is_some_and(|answers| *answers != ours) {
+            // A restart of ours has overtaken it.
+            return Vec::new();
+        }
+        if let Err(error) = agent.set_remote(parameters.clone()) {
+            return vec![BadLine::refused("credentials", error.to_string()).answer()];
+        }
+        let kept = self.credentials(&parameters);
+        kept.into_iter().filter_map(|remote| give(agent, remote)).collect()
+    }
+
+    /// Gives the agent what the peer trickled, if it is of now. What is to be
+    /// answered where it does not take it.
+    pub(crate) fn give_trickled(
+        &mut self,
+        agent: &Agent,
+        ufrag: Option<&str>,
+        remote: Remote,
+    ) -> Option<Output> {
+        match self.trickled(ufrag, remote) {
+            Trickled::Now(remote) => give(agent, remote),
+            Trickled::Kept | Trickled::Old => None,
+            Trickled::TooMany => {
+                Some(Output::error("refused", "too many candidates wait for their credentials"))
+            }
+        }
+    }
+
     /// The agent took the peer's credentials. Returns what was kept for them;
     /// those of a generation that is over change nothing.
-    pub(crate) fn credentials(&mut self, parameters: &RemoteParameters) -> Vec<Remote> {
+    fn credentials(&mut self, parameters: &RemoteParameters) -> Vec<Remote> {
         let credentials = &parameters.credentials;
         let current = self.current.as_ref().map(|current| &current.credentials);
         if current == Some(credentials) || self.old.contains(&credentials.ufrag) {
@@ -54,7 +92,7 @@ impl Signalling {
     }
 
     /// The peer trickled `remote` for the generation `ufrag`.
-    pub(crate) fn trickled(&mut self, ufrag: Option<&str>, remote: Remote) -> Trickled {
+    fn trickled(&mut self, ufrag: Option<&str>, remote: Remote) -> Trickled {
         let current = self.current.as_ref().map(|current| &*current.credentials.ufrag);
         match (ufrag, current) {
             (Some(ufrag), Some(current)) if ufrag == current => Trickled::Now(remote),
@@ -73,6 +111,29 @@ impl Signalling {
         let ufrag = &current.credentials.ufrag;
         let is_current = |kept: &Option<Box<str>>| kept.as_ref().is_none_or(|kept| kept == ufrag);
         self.kept.extract_if(.., |(kept, _)| is_current(kept)).map(|(_, remote)| remote).collect()
+    }
+}
+
+fn give(agent: &Agent, remote: Remote) -> Option<Output> {
+    let result = match remote {
+        Remote::Candidate(candidate) => agent.add_remote_candidate(&candidate),
+        Remote::Sync(message) => agent.handle_sync(&message),
+        Remote::End => agent.end_of_remote_candidates(),
+    };
+    match result {
+        Ok(()) => None,
+        // RFC 8839 §5.1: what is not supported is ignored.
+        Err(AgentError::Command(CommandError::Ignored(why))) => {
+            tracing::debug!(why, "remote candidate ignored");
+            None
+        }
+        // It came twice, too late or past a limit: nothing the peer or
+        // the user did wrong, and the agent has counted it.
+        Err(AgentError::Command(CommandError::Refused(why))) => {
+            tracing::debug!(%why, "remote candidate not taken");
+            None
+        }
+        Err(error) => Some(Output::error("refused", error.to_string())),
     }
 }
 

@@ -61,7 +61,7 @@ impl TcpStream {
     }
 
     /// The socket itself, unless it is closed.
-    #[cfg(feature = "server")]
+    #[cfg(any(feature = "server", feature = "rendezvous"))]
     pub(crate) fn into_io(self) -> Option<tokio::net::TcpStream> {
         self.io.into_inner()
     }
