@@ -12,6 +12,7 @@ use floe::driver::UriRule;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
+use crate::explain;
 use crate::reach::ReachOptions;
 use crate::rendezvous::RendezvousOptions;
 use crate::serve;
@@ -71,6 +72,14 @@ pub(crate) enum Command {
     /// allowed to. Ctrl-C ends it.
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Options),
+    /// Say what happened: from an event log, or from pasted candidates
+    ///
+    /// Reads what `--log FILE` wrote and says how it ended and why, what to try, which checks
+    /// were sent, why each pair lost and what became of each TCP connection. Of a session
+    /// description, or of candidate lines, it says what each candidate is, what pairs with what
+    /// and what is missing.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Options),
 }
 
 const DEMO_EXAMPLES: &str = "Examples:

@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod eventlog;
 mod exit;
+mod explain;
 mod jsonl;
 mod outcome;
 mod print;
@@ -63,6 +64,7 @@ fn run(args: &Args) -> Result<Exit, Failure> {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Stdio(stdio) => stdio::run(stdio).await,
             Command::Serve(serve) => serve::run(serve).await,
+            Command::Explain(explain) => explain::run(explain),
         }
     });
     // A name that is still being resolved holds nobody up.
