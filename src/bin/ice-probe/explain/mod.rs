@@ -3,6 +3,7 @@
 mod args;
 mod candidates;
 mod escape;
+mod html;
 mod json;
 mod kinds;
 mod lines;
@@ -31,6 +32,9 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
                 let what = "candidates have no messages: --pcap and --log are for event logs";
                 return Err(Failure::new(Exit::Usage, what));
             }
+            if let Some(path) = &options.html {
+                save(path, "--html", html::of_candidates(&sides).as_bytes())?;
+            }
             match options.json {
                 true => json::of_candidates(&sides),
                 false => candidates::write(&sides),
@@ -45,6 +49,9 @@ fn explain(options: &Options, log: &Log) -> Result<String, Failure> {
     let stories = stories(options, log)?;
     if let Some(path) = &options.log {
         save(path, "--log", log.redacted.as_bytes())?;
+    }
+    if let Some(path) = &options.html {
+        save(path, "--html", html::of_log(log, &stories).as_bytes())?;
     }
     Ok(match options.json {
         true => json::of_log(log, &stories),

@@ -10,11 +10,14 @@ use super::kinds::NetworkKind;
 use super::lines::wrapped;
 use super::reading::Log;
 use super::story::verdict::{Ending, Verdict, span};
-use super::story::{Attempt, Found, Step, Story, words};
+use super::story::{Attempt, Found, Story};
 use crate::words::{place, transport};
 
 /// More of a kind is not shown.
 const MAX_SHOWN: usize = 40;
+
+/// More steps of a connection are not shown.
+const MAX_STEPS: usize = 12;
 
 /// What `log` and the stories of its agents say. Colours are in it.
 pub(crate) fn write(log: &Log, stories: &[Story]) -> String {
@@ -108,39 +111,21 @@ fn attempts(out: &mut String, story: &Story) -> fmt::Result {
     more(out, story.attempts.len())
 }
 
-/// The steps; of those that say the same again the first.
 fn write_steps(out: &mut String, story: &Story, attempt: &Attempt) -> fmt::Result {
-    let mut before: Option<Step> = None;
-    let mut shown = 0;
-    for (at, step) in &attempt.steps {
-        if before == Some(*step) && step.is_look() {
-            continue;
-        }
-        before = Some(*step);
-        shown += 1;
-        if shown > MAX_SHOWN {
-            return writeln!(out, "{:>12}  and so on", "");
-        }
-        let first = format!("{:>12}  ", span(story.since(*at)));
-        wrapped(out, &first, &" ".repeat(14), &step.words())?;
+    let course = attempt.course();
+    for (at, words) in course.iter().take(MAX_STEPS) {
+        wrapped(out, &format!("{:>12}  ", span(story.since(*at))), &" ".repeat(14), words)?;
     }
-    Ok(())
+    match course.len().checked_sub(MAX_STEPS) {
+        None | Some(0) => Ok(()),
+        Some(left) => writeln!(out, "{:>12}  and {left} steps more", ""),
+    }
 }
 
-/// States, selections and paths, one a line.
+/// States, restarts and changes of the path, one a line.
 fn course(out: &mut String, story: &Story) -> fmt::Result {
-    let mut moments: Vec<_> = story
-        .states
-        .iter()
-        .map(|(at, state, reason)| (*at, format!("{state}: {}", words::state(*reason))))
-        .collect();
-    moments.extend(story.paths.iter().map(|path| {
-        let pair = path.pair.map_or("no pair".into(), |pair| format!("pair {pair}"));
-        (path.at, format!("data of component {} goes over {pair}", path.component))
-    }));
-    moments.extend(story.restarts.iter().map(|at| (*at, "ICE was restarted".into())));
-    moments.sort_by_key(|(at, _)| *at);
     heading(out, "Course")?;
+    let moments = story.course();
     for (at, text) in moments.iter().take(MAX_SHOWN) {
         wrapped(out, &format!("{:>12}  ", span(story.since(*at))), &" ".repeat(14), text)?;
     }

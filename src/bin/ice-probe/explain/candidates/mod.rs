@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::escape::clean;
 use super::story::verdict::is_public;
 
-pub(crate) use pairing::to_json as pairs_to_json;
+pub(crate) use pairing::{sentence, to_json as pairs_to_json};
 pub(crate) use text::{lines, write};
 
 /// Candidates of a side that are looked at, and wrong lines that are told.

@@ -74,7 +74,7 @@ fn fits(one: &Candidate, other: &Candidate) -> bool {
 }
 
 /// What it comes to, in a sentence.
-pub(super) fn sentence(sides: &[Side]) -> String {
+pub(crate) fn sentence(sides: &[Side]) -> String {
     let [first, second] = sides else {
         return "One side alone: what it can pair with stands beside each candidate.".into();
     };

@@ -9,13 +9,14 @@ use floe::net::error_word;
 use floe::tcp::{Framing, Handshake};
 use floe::timer::Time;
 
+use super::verdict::span;
 use super::words;
 
 /// Connecting from one base to one address, as often as it took.
 pub(crate) struct Attempt {
-    pub(crate) base: u32,
-    /// Our end: the port of the connection once it is known, else that of the
-    /// base; none for connections to servers before that.
+    /// The address of the base, which pairs have; none for those to servers.
+    pub(crate) base: Option<SocketAddr>,
+    /// Our end: the port of the connection once it is known, else the base.
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: SocketAddr,
     /// It leads to a server, not to the peer.
@@ -113,6 +114,36 @@ impl Attempt {
         self.steps.iter().any(|(_, step)| opens(step))
     }
 
+    /// Its steps in words, each with its moment. Of what is repeated the first
+    /// is told, and how often it was.
+    pub(crate) fn course(&self) -> Vec<(Time, String)> {
+        let mut course: Vec<(Time, String, usize, Time)> = Vec::new();
+        let mut steps = self.steps.iter().peekable();
+        while let Some((at, step)) = steps.next() {
+            let next =
+                steps.next_if(|(_, next)| *step == Step::Syn && matches!(next, Step::Refused(_)));
+            let words = match next {
+                Some((_, next)) => format!("{}, {}", step.words(), next.words()),
+                None => step.words(),
+            };
+            match course.last_mut() {
+                Some((_, before, count, last)) if *before == words => {
+                    *count += 1;
+                    *last = *at;
+                }
+                _ => course.push((*at, words, 1, *at)),
+            }
+        }
+        let told = |(at, words, count, last): (Time, String, usize, Time)| match count {
+            1 => (at, words),
+            _ => {
+                let until = span((last - at).as_secs_f64() * 1e3);
+                (at, format!("{words}; {count} times in {until}"))
+            }
+        };
+        course.into_iter().map(told).collect()
+    }
+
     /// Both ends and what it is for.
     pub(crate) fn title(&self) -> String {
         let from = self.local.map_or("this machine".into(), |local| local.to_string());
@@ -130,10 +161,14 @@ pub(super) fn is_to_server(framing: Framing) -> bool {
 mod tests {
     use super::*;
 
+    fn attempt(steps: Vec<(Time, Step)>) -> Attempt {
+        let remote = "192.0.2.1:1".parse().unwrap();
+        Attempt { base: None, local: None, remote, to_server: false, steps }
+    }
+
     fn outcome(steps: &[Step]) -> &'static str {
         let steps = steps.iter().map(|step| (Time::ZERO, *step)).collect();
-        let remote = "192.0.2.1:1".parse().unwrap();
-        Attempt { base: 0, local: None, remote, to_server: false, steps }.outcome()
+        attempt(steps).outcome()
     }
 
     #[test]
@@ -150,5 +185,33 @@ mod tests {
         assert_eq!(outcome(&[Step::Syn, Step::Established, Step::Dropped]), "established");
         assert_eq!(outcome(&[Step::Accepted, Step::Lost]), "ended");
         assert_eq!(outcome(&[Step::Syn, Step::GivenUp(FailReason::NoAnswer)]), "given-up");
+    }
+
+    #[test]
+    fn what_is_repeated_is_told_once() {
+        let refused = Step::Refused(ErrorKind::ConnectionRefused);
+        let at = Time::from_millis;
+        let steps = vec![
+            (at(0), Step::Syn),
+            (at(1), refused),
+            (at(10), Step::Syn),
+            (at(11), refused),
+            (at(20), Step::Syn),
+            (at(500), Step::Look(Handshake::SynSent)),
+            (at(700), Step::Look(Handshake::SynSent)),
+            (at(900), Step::Established),
+        ];
+        let course = attempt(steps).course();
+        let course: Vec<(f64, &str)> =
+            course.iter().map(|(at, words)| (at.as_millis_f64(), &**words)).collect();
+        assert_eq!(
+            course,
+            [
+                (0.0, "SYN sent, refused (connection-refused); 2 times in 10.0 ms"),
+                (20.0, "SYN sent"),
+                (500.0, "nothing came back yet; 2 times in 200.0 ms"),
+                (900.0, "established"),
+            ]
+        );
     }
 }

@@ -218,9 +218,31 @@ impl Story {
         (began, end.max(began))
     }
 
-    /// The last state.
-    pub(crate) fn state(&self) -> Option<State> {
-        self.states.last().map(|(_, state, _)| *state)
+    /// The attempts at the connection that a pair goes over.
+    pub(crate) fn attempt(&self, pair: &Pair) -> Option<&Attempt> {
+        let is_tcp = pair.class != PairingClass::Datagram;
+        let is_its = |attempt: &&Attempt| {
+            is_tcp
+                && attempt.base == Some(pair.local.address)
+                && attempt.remote == pair.remote.address
+        };
+        self.attempts.iter().find(is_its)
+    }
+
+    /// States, restarts and changes of the path, in words.
+    pub(crate) fn course(&self) -> Vec<(Time, String)> {
+        let state = |(at, state, reason): &(Time, State, StateReason)| {
+            (*at, format!("{state}: {}", words::state(*reason)))
+        };
+        let path = |path: &PathChange| {
+            let pair = path.pair.map_or("no pair".into(), |pair| format!("pair {pair}"));
+            (path.at, format!("data of component {} goes over {pair}", path.component))
+        };
+        let mut moments: Vec<(Time, String)> = self.states.iter().map(state).collect();
+        moments.extend(self.paths.iter().map(path));
+        moments.extend(self.restarts.iter().map(|at| (*at, "ICE was restarted".into())));
+        moments.sort_by_key(|(at, _)| *at);
+        moments
     }
 
     /// When it was connected first.

@@ -203,7 +203,7 @@ impl Teller {
             None if self.story.attempts.len() < MAX_THINGS => {
                 let local = self.bases.get(&base).copied();
                 let steps = Vec::new();
-                let attempt = Attempt { base: base.0, local, remote, to_server: false, steps };
+                let attempt = Attempt { base: local, local, remote, to_server: false, steps };
                 self.attempts.insert((base, remote), self.story.attempts.len());
                 self.story.attempts.push(attempt);
                 self.story.attempts.len() - 1

@@ -117,8 +117,7 @@ fn sentence(story: &Story, ending: Ending) -> String {
     let after = after.unwrap_or_default();
     match ending {
         Ending::Direct if is_local(story) => {
-            format!("Connected directly over {ways}, within one network,{after}.")
-                .replace(",.", ".")
+            format!("Connected directly, within one network, over {ways}{after}.")
         }
         Ending::Direct => format!("Connected directly over {ways}{after}."),
         Ending::Relayed => {
@@ -160,13 +159,10 @@ fn why(story: &Story) -> Vec<String> {
     } else if story.theirs.is_empty() {
         reasons.push("The peer named no candidate, so there was nothing to connect to.".into());
     }
-    for (state_reason, text) in story.states.iter().rev().filter_map(|(_, state, reason)| {
-        let is_bad = matches!(state, State::Failed | State::Disconnected);
-        is_bad.then(|| (*reason, words::state(*reason)))
-    }) {
-        let _ = state_reason;
-        reasons.push(format!("The end of it: {text}."));
-        break;
+    let is_bad = |state: State| matches!(state, State::Failed | State::Disconnected);
+    if let Some((at, _, reason)) = story.states.iter().rev().find(|(_, state, _)| is_bad(*state)) {
+        let (after, text) = (span(story.since(*at)), words::state(*reason));
+        reasons.push(format!("The end of it, after {after}: {text}."));
     }
     reasons.extend(direct_pairs(story));
     if !story.pairs.is_empty() && story.checks_received == 0 {
@@ -206,7 +202,10 @@ fn direct_pairs(story: &Story) -> Vec<String> {
             }
             Some((_, reason)) => words::reason(reason),
             None if pair.has_worked() => "it works".into(),
-            None => "no answer before the log ends".into(),
+            None => match story.attempt(pair).filter(|attempt| !attempt.has_opened()) {
+                Some(attempt) => format!("no connection, the last state is {}", attempt.outcome()),
+                None => "no answer before the log ends".into(),
+            },
         };
         *counts.entry((pair.class != PairingClass::Datagram, text)).or_default() += 1;
     }
@@ -242,5 +241,9 @@ fn server_errors(story: &Story) -> Vec<String> {
 
 /// Milliseconds, or seconds where there are many.
 pub(crate) fn span(millis: f64) -> String {
-    if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.1} s", millis / 1e3) }
+    match millis / 1e3 {
+        ..1.0 => format!("{millis:.1} ms"),
+        seconds @ ..10.0 => format!("{seconds:.2} s"),
+        seconds => format!("{seconds:.1} s"),
+    }
 }

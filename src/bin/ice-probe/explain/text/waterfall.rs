@@ -8,7 +8,7 @@ use floe::timer::Time;
 use super::heading;
 use crate::explain::lines::wrapped;
 use crate::explain::story::verdict::span;
-use crate::explain::story::{Mark, Pair, Story, words};
+use crate::explain::story::{Mark, Pair, Step, Story, words};
 
 /// Columns of the line.
 const COLUMNS: usize = 46;
@@ -16,8 +16,9 @@ const COLUMNS: usize = 46;
 /// More pairs are not shown; there are as many in a check list.
 const MAX_PAIRS: usize = 100;
 
-const LEGEND: &str = "(| formed, c check sent, r sent again, ? the peer's check, * answered, \
-                      N check that nominates, ! error, S selected, x given up; = works)";
+const LEGEND: &str = "| formed, o SYN sent, # refused, O connection open, c check sent, r sent \
+                      again, ? the peer's check, * answered, N check that nominates, ! error, S \
+                      selected, x given up, = works";
 
 /// Writes the line of each pair, and the reasons.
 pub(super) fn write(out: &mut String, story: &Story) -> fmt::Result {
@@ -34,7 +35,7 @@ pub(super) fn write(out: &mut String, story: &Story) -> fmt::Result {
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.priority));
     for pair in pairs.iter().take(MAX_PAIRS) {
         wrapped(out, &format!("#{} ", pair.id), "   ", &pair.title())?;
-        writeln!(out, "    [{}] {}", line(pair, began, end), result(story, pair))?;
+        writeln!(out, "    [{}] {}", line(story, pair, began, end), result(story, pair))?;
     }
     if let Some(left @ 1..) = pairs.len().checked_sub(MAX_PAIRS) {
         writeln!(out, "and {left} more pairs")?;
@@ -66,7 +67,7 @@ fn result(story: &Story, pair: &Pair) -> String {
 }
 
 /// The marks of the pair between two moments.
-fn line(pair: &Pair, began: Time, end: Time) -> String {
+fn line(story: &Story, pair: &Pair, began: Time, end: Time) -> String {
     let length = (end - began).as_secs_f64().max(1e-9);
     let column = |at: Time| {
         let share = ((at - began).as_secs_f64() / length).clamp(0.0, 1.0);
@@ -88,6 +89,10 @@ fn line(pair: &Pair, began: Time, end: Time) -> String {
         (column(works)..=column(stops)).for_each(|at| put(at, (2, '=')));
     }
     put(column(pair.formed), (3, '|'));
+    let steps = story.attempt(pair).map(|attempt| &*attempt.steps).unwrap_or_default();
+    for (at, step) in steps.iter().filter(|(at, _)| *at <= end) {
+        put(column(*at), sign_of_step(*step));
+    }
     for (at, mark) in pair.marks.iter().filter(|(at, mark)| !mark.is_consent() && *at <= end) {
         put(column(*at), sign(*mark));
     }
@@ -107,5 +112,15 @@ fn sign(mark: Mark) -> (u8, char) {
         Mark::Refused(_) => (9, '!'),
         Mark::Selected => (11, 'S'),
         Mark::Lost | Mark::Expired => (10, 'x'),
+    }
+}
+
+fn sign_of_step(step: Step) -> (u8, char) {
+    match step {
+        Step::Syn => (3, 'o'),
+        Step::Refused(_) => (3, '#'),
+        Step::Accepted | Step::Established => (4, 'O'),
+        Step::Lost | Step::GivenUp(_) => (10, 'x'),
+        Step::Look(_) | Step::Dropped => (0, ' '),
     }
 }
