@@ -38,3 +38,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Vec<String>,
 }
+
+impl Options {
+    /// Whether an agent of the log is to be told of.
+    pub(crate) fn wants(&self, agent: Option<&str>) -> bool {
+        self.agent.is_empty() || self.agent.iter().any(|own| Some(&**own) == agent)
+    }
+}

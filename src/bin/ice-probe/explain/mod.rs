@@ -7,6 +7,7 @@ mod html;
 mod json;
 mod kinds;
 mod lines;
+mod pcap;
 mod reading;
 mod redact;
 mod story;
@@ -53,6 +54,9 @@ fn explain(options: &Options, log: &Log) -> Result<String, Failure> {
     if let Some(path) = &options.html {
         save(path, "--html", html::of_log(log, &stories).as_bytes())?;
     }
+    if let Some(path) = &options.pcap {
+        save(path, "--pcap", &pcap::of_log(log, |agent| options.wants(agent)))?;
+    }
     Ok(match options.json {
         true => json::of_log(log, &stories),
         false => text::write(log, &stories),
@@ -72,14 +76,11 @@ fn stories(options: &Options, log: &Log) -> Result<Vec<Story>, Failure> {
         let name = escape::clean(name);
         return Err(Failure::new(Exit::Usage, format!("the log has no agent `{name}`: {known}")));
     }
-    let wanted = |name: &Option<&str>| {
-        options.agent.is_empty() || options.agent.iter().any(|own| Some(&**own) == *name)
-    };
     let of = |agent: Option<&str>| {
         let lines = log.lines.iter().filter(move |line| line.agent.as_deref() == agent);
         tell(agent, lines.map(|line| &line.record))
     };
-    Ok(agents.into_iter().filter(wanted).map(of).collect())
+    Ok(agents.into_iter().filter(|agent| options.wants(*agent)).map(of).collect())
 }
 
 /// Writes a file that an option names.

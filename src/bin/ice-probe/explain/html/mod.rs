@@ -101,7 +101,20 @@ fn found(title: &str, found: &[Found]) -> String {
 fn list(lines: &[String]) -> String {
     let items: String = lines
         .iter()
-        .map(|line| format!("<li>{}</li>", text(line.trim_start_matches("- "))))
+        .map(|line| format!("<li>{}</li>", coded(line.trim_start_matches("- "))))
         .collect();
     format!("<ul>{items}</ul>")
+}
+
+/// Text in which what stands between backticks is to be typed.
+fn coded(line: &str) -> String {
+    let mut parts = line.split('`');
+    let mut out = text(parts.next().unwrap_or_default());
+    while let Some(code) = parts.next() {
+        match parts.next() {
+            Some(rest) => out += &format!("<code>{}</code>{}", text(code), text(rest)),
+            None => out += &format!("`{}", text(code)),
+        }
+    }
+    out
 }

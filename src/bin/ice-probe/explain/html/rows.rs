@@ -1,5 +1,7 @@
 //! The rows of the page: pairs, connections and the course.
 
+use std::collections::BTreeSet;
+
 use floe::check::FailReason;
 use floe::timer::Time;
 
@@ -30,7 +32,7 @@ pub(super) fn pairs(story: &Story) -> String {
 }
 
 fn row(story: &Story, scale: &Scale, pair: &Pair) -> String {
-    let (class, words) = result(pair);
+    let (class, words) = result(story, pair);
     let moments = pair.marks.iter().map(|(at, mark)| (*at, mark_words(*mark)));
     format!(
         "<div class=\"row\"><div class=\"title\"><span class=\"mono\">#{} {}</span>\
@@ -55,14 +57,14 @@ fn why(reason: FailReason) -> String {
     format!("<p class=\"soft\">{}</p>\n", text(&words::reason(reason)))
 }
 
-fn result(pair: &Pair) -> (&'static str, String) {
+fn result(story: &Story, pair: &Pair) -> (&'static str, String) {
     let rtt = pair.rtt.map(|rtt| format!(", {rtt:.1} ms")).unwrap_or_default();
     match (pair.selected, pair.lost) {
         (Some(_), _) => ("good", format!("selected{rtt}")),
         (None, Some((_, FailReason::Superseded(_)))) => ("soft", format!("superseded{rtt}")),
         (None, Some(_)) => ("bad", "lost".into()),
         (None, None) if pair.has_worked() => ("good", format!("works{rtt}")),
-        (None, None) => ("soft", "undecided".into()),
+        (None, None) => ("soft", story.stands(pair)),
     }
 }
 
@@ -105,9 +107,19 @@ fn attempt_row(story: &Story, scale: &Scale, attempt: &Attempt) -> String {
 
 /// States, restarts and changes of the path.
 pub(super) fn course(story: &Story) -> String {
+    let scale = Scale::of(story);
+    let components: BTreeSet<u16> = story.paths.iter().map(|path| path.component).collect();
+    let lanes: String = components
+        .iter()
+        .take(MAX_SHOWN)
+        .map(|component| {
+            let title = format!("data of component {component} goes over");
+            format!("<p class=\"soft\">{title}</p>\n{}", scale.path(story, *component))
+        })
+        .collect();
     let moments = story.course();
     let rows = table(story, moments.into_iter());
-    format!("<h3>Course</h3>\n<div class=\"card\">{rows}</div>\n")
+    format!("<h3>Course</h3>\n<div class=\"card\">{lanes}{rows}</div>\n")
 }
 
 fn moments_of(story: &Story, moments: impl Iterator<Item = (Time, String)>) -> String {

@@ -2,6 +2,7 @@
 //! wide as the page.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use floe::timer::Time;
 
@@ -22,21 +23,23 @@ pub(super) const SHAPES: &str = r##"<svg width="0" height="0" aria-hidden="true"
 <path id="selected" d="M0 -8 L2.2 -2.6 L8 -2.3 L3.5 1.4 L5 7 L0 3.8 L-5 7 L-3.5 1.4 L-8 -2.3 L-2.2 -2.6 Z" class="selected"/>
 <path id="lost" d="M-4.5 -4.5 L4.5 4.5 M-4.5 4.5 L4.5 -4.5" class="lost-mark"/>
 <path id="error" d="M-5 -5 H5 V5 H-5 Z" class="error"/>
-<path id="syn" d="M-5 0 H4 M0 -4 L4 0 L0 4" class="syn"/>
+<path id="syn" d="M0 0 V9" class="syn"/>
+<path id="refused" d="M0 -9 V0" class="refused"/>
 <path id="open" d="M-5 -5 H5 V5 H-5 Z" class="open"/>
 </defs></svg>
 "##;
 
 /// What each shape means.
-const MEANINGS: [(&str, &str); 9] = [
+const MEANINGS: [(&str, &str); 10] = [
     ("sent", "check sent"),
     ("again", "sent again"),
     ("received", "the peer's check"),
     ("answered", "answered"),
     ("nominates", "nominates"),
     ("selected", "selected"),
-    ("lost", "given up, refused"),
+    ("lost", "given up"),
     ("syn", "SYN sent"),
+    ("refused", "SYN refused"),
     ("open", "TCP open"),
 ];
 
@@ -96,7 +99,7 @@ impl Scale {
             |is: fn(Mark) -> bool| pair.marks.iter().find(|(_, mark)| is(*mark)).map(|(at, _)| *at);
         let works = first(|mark| mark == Mark::Answered);
         let sent = first(|mark| matches!(mark, Mark::Sent { .. }));
-        let end = self.began + std::time::Duration::from_secs_f64(self.length);
+        let end = self.began + Duration::from_secs_f64(self.length);
         let stops = pair.lost.map_or(end, |(at, _)| at);
         let mut out = self.open(&format!("Checks of pair {}", pair.id));
         self.bar(&mut out, "track", pair.formed, stops);
@@ -126,13 +129,38 @@ impl Scale {
         out + "</svg>\n"
     }
 
+    /// The row that says over which pair a component's data goes.
+    pub(super) fn path(&self, story: &Story, component: u16) -> String {
+        let mut out = self.open(&format!("The path of component {component}"));
+        let mut changes = story
+            .paths
+            .iter()
+            .filter(|path| path.component == component)
+            .take(MAX_MARKS)
+            .peekable();
+        let end = self.began + Duration::from_secs_f64(self.length);
+        while let Some(path) = changes.next() {
+            let until = changes.peek().map_or(end, |next| next.at);
+            let Some(pair) = path.pair else { continue };
+            self.bar(&mut out, "path", path.at, until);
+            let x = self.place(path.at);
+            // Near the right end a number has no room but before its line.
+            let anchor = if x > 90.0 { "end" } else { "start" };
+            let written =
+                write!(out, "<text x=\"{x:.2}%\" y=\"7\" text-anchor=\"{anchor}\">#{pair}</text>");
+            written.expect("invariant: writing to a string succeeds");
+        }
+        out + "</svg>\n"
+    }
+
     fn steps(&self, out: &mut String, story: &Story, steps: &[(Time, Step)]) {
         let steps = steps.iter().filter(|(at, _)| self.is_in(*at));
         for (at, step) in steps.take(MAX_MARKS) {
             let shape = match step {
                 Step::Syn => "syn",
                 Step::Accepted | Step::Established => "open",
-                Step::Refused(_) | Step::Lost | Step::GivenUp(_) => "lost",
+                Step::Refused(_) => "refused",
+                Step::Lost | Step::GivenUp(_) => "lost",
                 Step::Look(_) | Step::Dropped => continue,
             };
             self.mark(out, story, *at, shape, &step.words());

@@ -229,6 +229,18 @@ impl Story {
         self.attempts.iter().find(is_its)
     }
 
+    /// How a pair stands that has neither worked nor lost, in two words.
+    pub(crate) fn stands(&self, pair: &Pair) -> String {
+        match (self.attempt(pair), pair.checks()) {
+            (Some(attempt), _) if !attempt.has_opened() => match attempt.outcome() {
+                "open" => "no answer to SYN".into(),
+                outcome => outcome.into(),
+            },
+            (None, (0, _)) => "not tried".into(),
+            _ => "no answer".into(),
+        }
+    }
+
     /// States, restarts and changes of the path, in words.
     pub(crate) fn course(&self) -> Vec<(Time, String)> {
         let state = |(at, state, reason): &(Time, State, StateReason)| {

@@ -62,7 +62,7 @@ fn result(story: &Story, pair: &Pair) -> String {
         (None, Some((_, FailReason::Superseded(_)))) => format!("superseded{rtt}"),
         (None, Some((at, _))) => format!("lost at {}", span(story.since(at))),
         (None, None) if pair.has_worked() => format!("works{rtt}"),
-        (None, None) => "undecided".into(),
+        (None, None) => story.stands(pair),
     }
 }
 
