@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::explain;
+use crate::manual;
 use crate::reach::ReachOptions;
 use crate::rendezvous::RendezvousOptions;
+use crate::schema;
 use crate::serve;
 use crate::turn::TurnOptions;
 
@@ -80,6 +82,15 @@ pub(crate) enum Command {
     /// and what is missing.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Options),
+    /// Print the completions of a shell
+    #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
+    Completions(manual::Completions),
+    /// Print a manual page
+    #[command(after_help = manual::MAN_EXAMPLES)]
+    Man(manual::Man),
+    /// Print the JSON Schema of an output
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(schema::Options),
 }
 
 const DEMO_EXAMPLES: &str = "Examples:

@@ -6,11 +6,13 @@ mod eventlog;
 mod exit;
 mod explain;
 mod jsonl;
+mod manual;
 mod outcome;
 mod print;
 mod reach;
 mod record;
 mod rendezvous;
+mod schema;
 mod serve;
 mod setup;
 mod signals;
@@ -65,6 +67,9 @@ fn run(args: &Args) -> Result<Exit, Failure> {
             Command::Stdio(stdio) => stdio::run(stdio).await,
             Command::Serve(serve) => serve::run(serve).await,
             Command::Explain(explain) => explain::run(explain),
+            Command::Completions(completions) => manual::completions(completions),
+            Command::Man(man) => manual::man(man),
+            Command::Schema(schema) => schema::run(schema),
         }
     });
     // A name that is still being resolved holds nobody up.

@@ -88,7 +88,7 @@ fn attempt_row(story: &Story, scale: &Scale, attempt: &Attempt) -> String {
     let outcome = attempt.outcome();
     let class = match outcome {
         "established" | "accepted" => "good",
-        "open" | "dropped" => "soft",
+        "waiting" | "dropped" => "soft",
         _ => "bad",
     };
     let syns = match attempt.tries() {

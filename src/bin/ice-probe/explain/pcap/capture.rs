@@ -95,9 +95,14 @@ impl Capture {
             Happened::Connection { base, remote, change } => {
                 self.connection(at, *base, *remote, *change);
             }
-            Happened::PairLost { pair, reason } => self.lost(*pair, &words::reason(*reason)),
-            Happened::Selected { pair } => self.remark(&format!("pair {} is selected", pair.0)),
-            Happened::State { state, .. } => self.remark(&format!("the state is {state}")),
+            Happened::PairLost { pair, reason } => {
+                let why = words::reason(*reason);
+                self.remark(at, &format!("pair {} is given up: {why}", pair.0));
+            }
+            Happened::Selected { pair } => {
+                self.remark(at, &format!("pair {} is selected", pair.0));
+            }
+            Happened::State { state, .. } => self.remark(at, &format!("the state is {state}")),
             _ => {}
         }
     }
@@ -215,15 +220,11 @@ impl Capture {
         }
     }
 
-    /// Says on the last packet what came of it.
-    fn remark(&mut self, what: &str) {
-        if let Some(packet) = self.packets.last_mut() {
+    /// Says on the last packet what came of it, if that was at once.
+    fn remark(&mut self, at: Time, what: &str) {
+        if let Some(packet) = self.packets.last_mut().filter(|packet| packet.at == at) {
             packet.comment.push_str("; then ");
             packet.comment.push_str(what);
         }
-    }
-
-    fn lost(&mut self, pair: PairId, why: &str) {
-        self.remark(&format!("pair {} is given up: {why}", pair.0));
     }
 }

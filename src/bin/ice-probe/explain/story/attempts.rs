@@ -89,10 +89,10 @@ impl Attempt {
 
     /// How it ended, as one word that stays the same.
     pub(crate) fn outcome(&self) -> &'static str {
-        let mut outcome = "open";
+        let mut outcome = "waiting";
         for (_, step) in &self.steps {
             outcome = match step {
-                Step::Syn if !matches!(outcome, "established" | "accepted") => "open",
+                Step::Syn if !matches!(outcome, "established" | "accepted") => "waiting",
                 Step::Syn | Step::Look(_) => outcome,
                 Step::Refused(ErrorKind::TimedOut) => "timed-out",
                 Step::Refused(_) => "refused",
@@ -101,7 +101,9 @@ impl Attempt {
                 Step::Established => "established",
                 Step::Lost => "ended",
                 Step::GivenUp(_) => "given-up",
-                Step::Dropped if matches!(outcome, "open" | "refused" | "timed-out") => "dropped",
+                Step::Dropped if matches!(outcome, "waiting" | "refused" | "timed-out") => {
+                    "dropped"
+                }
                 Step::Dropped => outcome,
             };
         }
@@ -175,9 +177,9 @@ mod tests {
     fn the_outcome_is_that_of_the_last_step_that_decides() {
         let refused = Step::Refused(ErrorKind::ConnectionRefused);
         let silent = Step::Look(Handshake::SynSent);
-        assert_eq!(outcome(&[Step::Syn, silent]), "open");
+        assert_eq!(outcome(&[Step::Syn, silent]), "waiting");
         assert_eq!(outcome(&[Step::Syn, refused]), "refused");
-        assert_eq!(outcome(&[Step::Syn, refused, Step::Syn]), "open");
+        assert_eq!(outcome(&[Step::Syn, refused, Step::Syn]), "waiting");
         assert_eq!(outcome(&[Step::Syn, refused, Step::Syn, Step::Established]), "established");
         assert_eq!(outcome(&[Step::Syn, Step::Accepted, Step::Established]), "accepted");
         assert_eq!(outcome(&[Step::Syn, Step::Refused(ErrorKind::TimedOut)]), "timed-out");

@@ -233,7 +233,7 @@ impl Story {
     pub(crate) fn stands(&self, pair: &Pair) -> String {
         match (self.attempt(pair), pair.checks()) {
             (Some(attempt), _) if !attempt.has_opened() => match attempt.outcome() {
-                "open" => "no answer to SYN".into(),
+                "waiting" => "no answer to SYN".into(),
                 outcome => outcome.into(),
             },
             (None, (0, _)) => "not tried".into(),

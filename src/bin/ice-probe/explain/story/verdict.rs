@@ -104,9 +104,9 @@ fn sentence(story: &Story, ending: Ending) -> String {
     let over = |pair: &Pair| match pair.class.tcp_type() {
         None => "UDP".to_owned(),
         Some(tcp_type) => match pair.class {
-            PairingClass::SimultaneousOpen => "TCP, opened from both ends".to_owned(),
-            PairingClass::Active => "TCP, opened from this end".to_owned(),
-            PairingClass::Passive => "TCP, opened by the peer".to_owned(),
+            PairingClass::SimultaneousOpen => "TCP (opened from both ends)".to_owned(),
+            PairingClass::Active => "TCP (opened from this end)".to_owned(),
+            PairingClass::Passive => "TCP (opened by the peer)".to_owned(),
             PairingClass::Datagram => tcp_type.to_string(),
         },
     };
