@@ -7,7 +7,7 @@ use crate::probe::ice_probe;
 use crate::stdio::{close, signal, start};
 
 /// The keywords that the schemas use; with another the test would pass over it.
-const KEYWORDS: [&str; 13] = [
+const KEYWORDS: [&str; 14] = [
     "$schema",
     "$defs",
     "$ref",
@@ -21,6 +21,7 @@ const KEYWORDS: [&str; 13] = [
     "enum",
     "const",
     "anyOf",
+    "minimum",
 ];
 
 fn schema(name: &str) -> Value {
@@ -56,7 +57,9 @@ impl Reader<'_> {
         };
         let fits_const = fields.get("const").is_none_or(|only| only == value);
         let fits_enum = schema["enum"].as_array().is_none_or(|all| all.contains(value));
-        if !(fits_type && fits_const && fits_enum) {
+        let minimum = schema["minimum"].as_f64().unwrap_or(f64::NEG_INFINITY);
+        let fits_minimum = value.as_f64().is_none_or(|number| number >= minimum);
+        if !(fits_type && fits_const && fits_enum && fits_minimum) {
             return Some(format!("{value} is not {schema}"));
         }
         if let Some(all) = schema["anyOf"].as_array() {
@@ -126,7 +129,8 @@ fn what_does_not_fit_is_found() {
     for (pointer, bad) in [
         ("/version", json!(2)),
         ("/agents/0/outcome", json!("splendid")),
-        ("/agents/0/pairs/0/sent", json!(-1.5)),
+        ("/agents/0/pairs/0/sent", json!(1.5)),
+        ("/agents/0/pairs/0/received", json!(-1)),
         ("/agents/0/pairs/0/local", json!({"type": "host"})),
         ("/notes", json!("none")),
     ] {
@@ -173,12 +177,11 @@ fn of_a_demo_and_its_log() {
 #[test]
 fn of_the_lines_of_stdio() {
     let line = schema("stdio");
-    let mut a = start("--controlling", &[]);
+    let a = start("--controlling", &[]);
     let mut b = start("--controlled", &[]);
     fits(&line, &a.object().expect("its credentials"));
     fits(&line, &b.error("nonsense"));
     fits(&line, &b.error(r#"{"type":"candidate"}"#));
-    close([a, b]);
     let mut a = start("--controlling", &[]);
     let mut b = start("--controlled", &[]);
     signal(&a, &mut b);

@@ -80,6 +80,7 @@ fn what_it_is(
         let mut log = Log::default();
         log.header(&head)?;
         log.events(text, is_cut, redactor);
+        log.note_agents();
         return Ok(Reading::Log(log));
     }
     let sides = match &mut redactor {
@@ -172,6 +173,14 @@ impl Log {
         }
     }
 
+    fn note_agents(&mut self) {
+        let agents = self.agents();
+        let is_told = |line: &LogLine| agents.contains(&line.agent.as_deref());
+        if agents.len() == MAX_AGENTS && !self.lines.iter().all(is_told) {
+            self.notes.push(format!("Only the first {MAX_AGENTS} agents are told of."));
+        }
+    }
+
     fn cut(&mut self, number: usize) {
         self.notes.push(format!(
             "The log is cut short: line {number} has no end. Whoever wrote it was stopped."
@@ -244,6 +253,16 @@ mod tests {
         let log = log(&format!("{HEADER}\n{}", format!("{STATE}\n").repeat(MAX_EVENTS + 5)));
         assert_eq!(log.lines.len(), MAX_EVENTS);
         assert!(log.notes[0].contains("first 100000 events"));
+    }
+
+    #[test]
+    fn no_more_agents_are_told_of_than_the_bound() {
+        let event = |number: usize| format!("{{\"agent\":\"{number}\",{}\n", &STATE[1..]);
+        let of =
+            |count: usize| log(&format!("{HEADER}\n{}", (0..count).map(event).collect::<String>()));
+        assert_eq!((of(MAX_AGENTS).agents().len(), of(MAX_AGENTS).notes.len()), (MAX_AGENTS, 0));
+        let more = of(MAX_AGENTS + 1);
+        assert_eq!((more.agents().len(), more.notes.len()), (MAX_AGENTS, 1));
     }
 
     #[test]

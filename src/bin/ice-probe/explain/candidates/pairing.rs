@@ -1,6 +1,6 @@
 //! What pairs with what.
 
-use floe::candidate::{Candidate, Kind, PairingClass};
+use floe::candidate::{Candidate, Kind, PairingClass, TcpType};
 use floe::check::pair_priority;
 use serde_json::{Value, json};
 
@@ -15,6 +15,56 @@ pub(super) struct Pairing<'a> {
     priority: u64,
 }
 
+/// From where a candidate is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Relay,
+    /// An address of a machine that is public.
+    Public,
+    /// An address that a NAT has for it.
+    Mapped,
+    Private(NetworkKind),
+    Name,
+}
+
+/// When a pair works, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Chance {
+    Public,
+    Nats,
+    Relay,
+    OpenNat,
+    OneNetwork,
+    Name,
+    Apart,
+}
+
+impl Chance {
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Chance::Public => "works unless a firewall drops it",
+            Chance::Nats => "works if both NATs keep a port for all destinations",
+            Chance::Relay => "works wherever the relay is reached",
+            Chance::OpenNat => "works only if the NAT lets anybody in",
+            Chance::OneNetwork => "works only if both are in one network",
+            Chance::Name => "works if the name resolves: in one network, with multicast",
+            Chance::Apart => "works hardly: the two are of different kinds of networks",
+        }
+    }
+}
+
+impl Reach {
+    fn of(candidate: &Candidate) -> Self {
+        let Some(address) = candidate.address() else { return Reach::Name };
+        match candidate.kind {
+            Kind::Relayed => Reach::Relay,
+            _ if !is_public(address.ip()) => Reach::Private(NetworkKind::of(address.ip())),
+            Kind::Host => Reach::Public,
+            Kind::ServerReflexive | Kind::PeerReflexive => Reach::Mapped,
+        }
+    }
+}
+
 impl Pairing<'_> {
     /// Both ends in a few words.
     pub(super) fn title(&self) -> String {
@@ -23,26 +73,30 @@ impl Pairing<'_> {
     }
 
     /// When it works.
-    pub(super) fn chance(&self) -> &'static str {
+    pub(super) fn chance(&self) -> Chance {
+        use Reach::{Mapped, Name, Private, Public, Relay};
         let ends = [self.first, self.second];
-        let is_relay = |c: &&Candidate| c.kind == Kind::Relayed;
-        if ends.iter().any(is_relay) {
-            return "works wherever the relay is reached";
+        let reach = ends.map(Reach::of);
+        // One that only accepts has to be reached from where the other is.
+        let passive = ends.iter().position(|end| end.tcp_type == Some(TcpType::Passive));
+        if let Some(passive) = passive {
+            return match (reach[passive], reach[1 - passive]) {
+                (Relay, _) | (_, Relay) => Chance::Relay,
+                (Public, _) => Chance::Public,
+                (Mapped, _) => Chance::OpenNat,
+                (Private(one), Private(other)) if one != other => Chance::Apart,
+                (Private(_), _) => Chance::OneNetwork,
+                (Name, _) => Chance::Name,
+            };
         }
-        let [Some(first), Some(second)] = ends.map(Candidate::address) else {
-            return "works if the name resolves: in one network, with multicast";
-        };
-        let [first, second] = [first.ip(), second.ip()];
-        match (is_public(first), is_public(second)) {
-            (true, true) if ends.iter().all(|c| c.kind == Kind::Host) => {
-                "works unless a firewall drops it"
-            }
-            (true, true) => "works if both NATs keep a port for all destinations",
-            (false, false) if NetworkKind::of(first) != NetworkKind::of(second) => {
-                "works hardly: the two are of different kinds of networks"
-            }
-            (false, false) => "works only if both are in one network",
-            _ => "works only if one reaches the other's network",
+        match (reach[0], reach[1]) {
+            (Relay, _) | (_, Relay) => Chance::Relay,
+            (Public, _) | (_, Public) => Chance::Public,
+            (Mapped, Mapped) => Chance::Nats,
+            (Mapped, _) | (_, Mapped) => Chance::OpenNat,
+            (Name, _) | (_, Name) => Chance::Name,
+            (Private(one), Private(other)) if one != other => Chance::Apart,
+            (Private(_), Private(_)) => Chance::OneNetwork,
         }
     }
 }
@@ -82,24 +136,25 @@ pub(crate) fn sentence(sides: &[Side]) -> String {
         return "One side has no candidate: nothing pairs.".into();
     }
     let pairs = pairs(sides);
-    let is = |is: fn(&Pairing<'_>) -> bool| pairs.iter().any(is);
-    let is_relayed =
-        |pair: &Pairing<'_>| pair.first.kind == Kind::Relayed || pair.second.kind == Kind::Relayed;
-    if pairs.is_empty() {
-        "Nothing pairs: the two have no transport, family and component in common.".into()
-    } else if is(|pair| pair.chance().starts_with("works unless")) {
-        "A direct connection is likely: both have public addresses of their own.".into()
-    } else if is(|pair| pair.chance().starts_with("works if both NATs")) {
-        "A direct connection is possible: it depends on the NATs.".into()
-    } else if pairs.iter().all(is_relayed) {
-        "Only relayed pairs: it goes through a relay.".into()
-    } else if is(|pair| pair.chance().starts_with("works wherever")) {
-        "Through a relay, unless both are in one network.".into()
-    } else {
-        "It works only if both are in one network: neither has a relay, and not both have public \
-         addresses."
-            .into()
-    }
+    let chances = || pairs.iter().map(Pairing::chance);
+    let only_relayed = chances().all(|chance| chance == Chance::Relay);
+    let text = match chances().min() {
+        None => "Nothing pairs: the two have no transport, family and component in common.",
+        Some(_) if only_relayed => "Only relayed pairs: it goes through a relay.",
+        Some(Chance::Public) => {
+            "A direct connection is likely: a side has a public address of its own."
+        }
+        Some(Chance::Nats) => "A direct connection is possible: it depends on the NATs.",
+        Some(Chance::Relay) => "Through a relay, unless both are in one network.",
+        Some(Chance::OpenNat) => {
+            "It works only if both are in one network, or if a NAT lets anybody in: neither has a \
+             relay, and not both have public addresses."
+        }
+        Some(Chance::OneNetwork | Chance::Name | Chance::Apart) => {
+            "It works only if both are in one network: neither has a relay, nor a public address."
+        }
+    };
+    text.into()
 }
 
 /// The pairs as objects.
@@ -109,7 +164,7 @@ pub(crate) fn to_json(sides: &[Side]) -> Value {
             "first": super::clean(&pair.first.to_string()),
             "second": super::clean(&pair.second.to_string()),
             "priority": pair.priority.to_string(),
-            "text": pair.chance(),
+            "text": pair.chance().words(),
         })
     };
     pairs(sides).iter().map(object).collect()
@@ -145,11 +200,48 @@ mod tests {
 
     #[test]
     fn the_sentence_follows_from_the_best_pair() {
-        let (_, nats) =
-            said("candidate:1 1 UDP 1 198.51.100.9 80 typ srflx raddr 10.9.0.1 rport 5\n");
-        assert!(nats.contains("depends on the NATs"), "{nats}");
-        let (_, relay) =
-            said("candidate:1 1 UDP 1 198.51.100.9 80 typ relay raddr 0.0.0.0 rport 9\n");
-        assert!(relay.starts_with("Only relayed"), "{relay}");
+        for (other, words) in [
+            ("198.51.100.9 80 typ host", "is likely"),
+            ("198.51.100.9 80 typ srflx raddr 10.9.0.1 rport 5", "depends on the NATs"),
+            ("198.51.100.9 80 typ relay raddr 0.0.0.0 rport 9", "Only relayed"),
+            ("192.168.1.9 80 typ host", "a NAT lets anybody in"),
+        ] {
+            let (_, text) = said(&format!("candidate:1 1 UDP 1 {other}\n"));
+            assert!(text.contains(words), "{other}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_chance_is_that_of_both_ends() {
+        let candidate = |text: &str| -> Candidate {
+            let (transport, rest) = text.split_once(' ').unwrap();
+            format!("candidate:1 1 {transport} 1 {rest}").parse().unwrap()
+        };
+        for (first, second, chance) in [
+            ("UDP 10.0.0.1 5 typ host", "UDP 203.0.113.1 5 typ host", Chance::Public),
+            ("UDP 10.0.0.1 5 typ host", "UDP 10.0.0.9 5 typ host", Chance::OneNetwork),
+            ("UDP 10.0.0.1 5 typ host", "UDP 100.64.0.9 5 typ host", Chance::Apart),
+            (
+                "TCP 10.0.0.1 9 typ host tcptype active",
+                "TCP 203.0.113.1 5 typ host tcptype passive",
+                Chance::Public,
+            ),
+            (
+                "TCP 10.0.0.1 5 typ host tcptype passive",
+                "TCP 203.0.113.1 9 typ host tcptype active",
+                Chance::OneNetwork,
+            ),
+            (
+                "TCP 10.0.0.1 5 typ host tcptype so",
+                "TCP 203.0.113.1 9 typ host tcptype so",
+                Chance::Public,
+            ),
+        ] {
+            let (first, second) = (candidate(first), candidate(second));
+            let pairing = Pairing { first: &first, second: &second, priority: 0 };
+            assert_eq!(pairing.chance(), chance, "{}", pairing.title());
+            let turned = Pairing { first: &second, second: &first, priority: 0 };
+            assert_eq!(turned.chance(), chance, "{}", turned.title());
+        }
     }
 }

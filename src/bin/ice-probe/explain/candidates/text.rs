@@ -62,7 +62,7 @@ fn pair_lines(sides: &[Side]) -> Vec<String> {
     let pairs = pairs(sides);
     let shown = pairs.iter().take(MAX_PAIRS);
     let mut lines: Vec<String> =
-        shown.map(|pair| format!("{}: {}", pair.title(), pair.chance())).collect();
+        shown.map(|pair| format!("{}: {}", pair.title(), pair.chance().words())).collect();
     match pairs.len().checked_sub(MAX_PAIRS) {
         None if lines.is_empty() => lines.push("none".into()),
         Some(left @ 1..) => lines.push(format!("and {left} more")),

@@ -18,6 +18,9 @@ const MAX_NAMES: usize = 4_096;
 /// What a log says beside addresses, and what is left of it: nothing.
 const EMPTIED: [&str; 6] = ["allow", "deny", "ca", "values", "draws", "ports"];
 
+/// Whose USERNAME a message has, as a log says it.
+const OWNERS: [&str; 3] = ["ours", "previous", "foreign"];
+
 /// The stand-ins so far.
 #[derive(Default)]
 pub(crate) struct Redactor {
@@ -64,6 +67,8 @@ impl Redactor {
         match value {
             Value::String(text) => {
                 *text = match key {
+                    // Of a message's it is only told whose it names.
+                    "username" if OWNERS.contains(&&**text) => text.clone(),
                     "username" => self.name(text, |number| format!("user-{number}")),
                     "interface" => self.name(text, |number| format!("if-{number}")),
                     "host" if text.parse::<IpAddr>().is_err() => self.host(text),

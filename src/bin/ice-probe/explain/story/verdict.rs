@@ -202,10 +202,7 @@ fn direct_pairs(story: &Story) -> Vec<String> {
             }
             Some((_, reason)) => words::reason(reason),
             None if pair.has_worked() => "it works".into(),
-            None => match story.attempt(pair).filter(|attempt| !attempt.has_opened()) {
-                Some(attempt) => format!("no connection, the last state is {}", attempt.outcome()),
-                None => "no answer before the log ends".into(),
-            },
+            None => format!("{} before the log ends", story.stands(pair)),
         };
         *counts.entry((pair.class != PairingClass::Datagram, text)).or_default() += 1;
     }
