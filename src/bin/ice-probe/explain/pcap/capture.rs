@@ -131,7 +131,9 @@ impl Capture {
 
     fn socket_op(&mut self, at: Time, op: &SocketOp) {
         match op {
-            SocketOp::BindTcp { base, .. } | SocketOp::ConnectServer { base, .. } => {
+            SocketOp::BindTcp { base, .. }
+            | SocketOp::ConnectServer { base, .. }
+            | SocketOp::Carry { base, .. } => {
                 self.bases.entry(*base).or_default().is_tcp = true;
             }
             SocketOp::Connect { base, to, framing } => {
@@ -140,9 +142,7 @@ impl Capture {
                 self.push(at, By::Us, bytes, "SYN: an attempt to connect".into());
             }
             SocketOp::Disconnect { base, to, abort } => {
-                if self.streams.contains_key(&(*base, *to)) {
-                    self.end(at, *base, *to, By::Us, *abort, "the connection is given back");
-                }
+                self.end(at, *base, *to, By::Us, *abort, "the connection is given back");
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! From records to the story.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 use floe::agent::{
@@ -139,10 +140,8 @@ impl Teller {
             RecordedInput::RemoteCandidate { candidate, .. } if candidate.address().is_none() => {
                 self.learnt(at, candidate);
             }
-            RecordedInput::NameResolved { name, addresses } => {
-                if self.names.len() < MAX_THINGS {
-                    self.names.insert(name.to_lowercase().into(), addresses.clone());
-                }
+            RecordedInput::NameResolved { name, addresses } if self.names.len() < MAX_THINGS => {
+                self.names.insert(name.to_lowercase().into(), addresses.clone());
             }
             RecordedInput::Connected { base, to, local } => {
                 if let Some(attempt) = self.attempt(*base, *to) {
@@ -153,12 +152,16 @@ impl Teller {
                 self.step(*base, *to, at, Step::Look(*handshake));
             }
             RecordedInput::ConnectFailed { base, to, error } => {
-                // The record of the connection follows, unless it is to a server.
-                if self.attempt(*base, *to).is_some_and(|attempt| attempt.to_server) {
-                    self.step(*base, *to, at, Step::Refused(*error));
-                }
+                self.server_refused(*base, *to, at, *error);
             }
             _ => {}
+        }
+    }
+
+    /// Of connections to the peer a record of their own follows.
+    fn server_refused(&mut self, base: BaseId, to: SocketAddr, at: Time, error: ErrorKind) {
+        if let Some(attempt) = self.attempt(base, to).filter(|attempt| attempt.to_server) {
+            attempt.steps.push((at, Step::Refused(error)));
         }
     }
 
