@@ -21,6 +21,9 @@ pub(crate) use text::{lines, write};
 const MAX_CANDIDATES: usize = 100;
 const MAX_WRONG: usize = 5;
 
+/// Parts of the text that are told apart; there are two sides.
+const MAX_BLOCKS: usize = 8;
+
 /// What one side said of itself.
 #[derive(Default)]
 pub(crate) struct Side {
@@ -40,7 +43,7 @@ pub(crate) struct Side {
 /// The sides that `text` is of; none where nothing in it is a candidate or
 /// part of a description.
 pub(crate) fn read(text: &str) -> Vec<Side> {
-    let mut sides: Vec<Side> = blocks(text).iter().map(|block| Side::read(block)).collect();
+    let mut sides: Vec<Side> = Blocks::of(text).iter().map(|block| Side::read(block)).collect();
     sides.retain(|side| side.is_description || !side.candidates.is_empty() || side.is_told());
     if sides.len() > 2 {
         let rest = sides.split_off(2);
@@ -61,32 +64,41 @@ pub(crate) fn read(text: &str) -> Vec<Side> {
 
 /// The text of each side: a description begins with `v=`, and an empty line
 /// stands between lists.
-fn blocks(text: &str) -> Vec<String> {
-    let mut blocks = vec![String::new()];
-    let mut last = |line: &str, fresh: bool| {
-        let is_new = fresh && blocks.last().is_some_and(|block| has_candidates(block));
-        if is_new {
-            blocks.push(String::new());
+#[derive(Default)]
+struct Blocks {
+    all: Vec<String>,
+    /// Something in the last one is of a side.
+    is_begun: bool,
+}
+
+impl Blocks {
+    fn of(text: &str) -> Vec<String> {
+        let mut blocks = Blocks { all: vec![String::new()], is_begun: false };
+        for line in text.lines() {
+            let line = line.trim_end();
+            match description_in_json(line) {
+                Some((kind, sdp)) => {
+                    blocks.line(&format!("type={kind}"), true);
+                    sdp.lines().for_each(|line| blocks.line(line, false));
+                }
+                None => blocks.line(line, line.is_empty() || line.starts_with("v=")),
+            }
         }
-        if let Some(block) = blocks.last_mut() {
+        blocks.all
+    }
+
+    /// Adds a line, which may be the first of the next block.
+    fn line(&mut self, line: &str, is_between: bool) {
+        if is_between && self.is_begun && self.all.len() < MAX_BLOCKS {
+            self.all.push(String::new());
+            self.is_begun = false;
+        }
+        self.is_begun |= line.contains("candidate:") || line == "v=0";
+        if let Some(block) = self.all.last_mut() {
             block.push_str(line);
             block.push('\n');
         }
-    };
-    for line in text.lines() {
-        let line = line.trim_end();
-        if let Some((kind, sdp)) = description_in_json(line) {
-            last(&format!("type={kind}"), true);
-            sdp.lines().for_each(|line| last(line, false));
-            continue;
-        }
-        last(line, line.is_empty() || line.starts_with("v="));
     }
-    blocks
-}
-
-fn has_candidates(block: &str) -> bool {
-    block.contains("candidate:") || block.contains("v=0\n")
 }
 
 /// `{"type":"offer","sdp":"v=0…"}`, as browsers print it.

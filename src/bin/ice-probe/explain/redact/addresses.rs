@@ -41,15 +41,16 @@ pub(super) struct Addresses {
 impl Addresses {
     /// What stands for an address.
     pub(super) fn of(&mut self, ip: IpAddr) -> IpAddr {
+        if is_everybodys(ip) {
+            return ip;
+        }
         if let Some(known) = self.known.get(&ip) {
             return *known;
         }
+        if self.known.len() >= MAX_ADDRESSES {
+            return beyond(ip);
+        }
         let stand_in = match ip {
-            _ if is_everybodys(ip) => return ip,
-            IpAddr::V4(_) if self.known.len() >= MAX_ADDRESSES => Ipv4Addr::BROADCAST.into(),
-            IpAddr::V6(_) if self.known.len() >= MAX_ADDRESSES => {
-                return Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0xffff).into();
-            }
             IpAddr::V4(ip) => self.v4(ip).into(),
             IpAddr::V6(ip) => match embedded(ip) {
                 Some((prefix, v4)) => self.embed(prefix, v4).into(),
@@ -104,6 +105,14 @@ impl Addresses {
         let [p, q, r, s, t, u] = prefix;
         let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         Ipv6Addr::new(p, q, r, s, t, u, high, low)
+    }
+}
+
+/// What stands for addresses of which there are too many.
+const fn beyond(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(240, 0, 0, 0)),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0xffff)),
     }
 }
 

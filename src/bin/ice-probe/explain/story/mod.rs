@@ -3,6 +3,8 @@
 
 mod attempts;
 mod tell;
+#[cfg(test)]
+mod tests;
 pub(crate) mod verdict;
 pub(crate) mod words;
 
