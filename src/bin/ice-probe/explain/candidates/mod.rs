@@ -103,9 +103,13 @@ impl Blocks {
 
 /// `{"type":"offer","sdp":"v=0…"}`, as browsers print it.
 fn description_in_json(line: &str) -> Option<(String, String)> {
-    let object: Value = serde_json::from_str(line).ok()?;
+    let object = object(line)?;
     let text = |key: &str| object[key].as_str().map(str::to_owned);
     Some((text("type").unwrap_or_default(), text("sdp")?))
+}
+
+fn object(line: &str) -> Option<Value> {
+    line.starts_with('{').then(|| serde_json::from_str(line).ok()).flatten()
 }
 
 impl Side {
@@ -134,7 +138,7 @@ impl Side {
 
     fn line(&mut self, line: &str) {
         let attribute = line.strip_prefix("a=").unwrap_or(line);
-        let object: Value = serde_json::from_str(line).unwrap_or_default();
+        let object = object(line).unwrap_or_default();
         self.has_credentials |=
             attribute.starts_with("ice-ufrag:") || object["type"] == "credentials";
         self.is_lite |= attribute == "ice-lite" || object["lite"] == true;

@@ -23,6 +23,9 @@ const MAX_EARLY: usize = 64;
 /// has fewer, unless it lives through many restarts.
 const MAX_THINGS: usize = 1_024;
 
+/// Candidates of one address that a pair is looked for among.
+const MAX_AT_ONE: usize = 16;
+
 /// The story of the records of one agent.
 pub(crate) fn tell<'a>(agent: Option<&str>, records: impl Iterator<Item = &'a LogRecord>) -> Story {
     let mut teller = Teller::default();
@@ -308,7 +311,7 @@ impl Teller {
             }
         };
         let candidates = found.iter().map(|found| &found.candidate);
-        candidates.filter(move |c| c.component.number() == component && is_at(c))
+        candidates.filter(move |c| c.component.number() == component && is_at(c)).take(MAX_AT_ONE)
     }
 
     fn pair(&mut self, id: PairId) -> Option<&mut Pair> {
