@@ -6,8 +6,10 @@ use floe::tcp::Framing;
 
 use super::packets::{ACK, FIN, PSH, RST, SYN, Segment, tcp};
 
-/// The number that both ends begin with.
+/// The number that both ends of the first attempt begin with, and how far the
+/// next one's is from it.
 const FIRST: u32 = 1_000;
+const STRIDE: u32 = 1 << 20;
 
 /// A connection, or an attempt at one.
 pub(super) struct Stream {
@@ -15,6 +17,8 @@ pub(super) struct Stream {
     remote: SocketAddr,
     framing: Framing,
     is_open: bool,
+    /// What the next attempt begins with.
+    first: u32,
     /// The next numbers, ours first.
     next: [u32; 2],
 }
@@ -28,14 +32,19 @@ pub(super) enum By {
 
 impl Stream {
     pub(super) fn new(local: SocketAddr, remote: SocketAddr, framing: Framing) -> Self {
-        Stream { local, remote, framing, is_open: false, next: [FIRST; 2] }
+        Stream { local, remote, framing, is_open: false, first: FIRST, next: [FIRST; 2] }
     }
 
     /// Our SYN, of a fresh attempt.
     pub(super) fn syn(&mut self) -> Option<Vec<u8>> {
-        self.next = [FIRST; 2];
+        self.begin();
         self.is_open = false;
         self.segment(By::Us, SYN, &[])
+    }
+
+    fn begin(&mut self) {
+        self.next = [self.first; 2];
+        self.first = self.first.wrapping_add(STRIDE);
     }
 
     /// What opens it, as if `by` had begun; nothing where it is open.
@@ -47,7 +56,7 @@ impl Stream {
         let other = if by == By::Us { By::Peer } else { By::Us };
         let mut segments = Vec::new();
         if by == By::Peer {
-            self.next = [FIRST; 2];
+            self.begin();
             segments.push((by, self.segment(by, SYN, &[])));
         }
         segments.push((other, self.segment(other, SYN | ACK, &[])));
@@ -113,5 +122,6 @@ mod tests {
         assert_eq!(numbers(&stream.message(By::Peer, b"x").unwrap()), (1_001, 1_010, PSH | ACK));
         assert_eq!(numbers(&stream.end(By::Peer, false).unwrap()).0, 1_004);
         assert_eq!(stream.end(By::Peer, false), None);
+        assert_eq!(numbers(&stream.syn().unwrap()), (1_000 + STRIDE, 0, SYN));
     }
 }

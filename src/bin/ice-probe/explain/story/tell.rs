@@ -1,6 +1,6 @@
 //! From records to the story.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
@@ -41,6 +41,8 @@ struct Teller {
     story: Story,
     /// Addresses of bases.
     bases: BTreeMap<BaseId, SocketAddr>,
+    /// Those that are connections to TURN servers.
+    legs: BTreeSet<BaseId>,
     /// Where in the story a pair stands.
     pairs: BTreeMap<PairId, usize>,
     /// Pairs by their addresses, the newest.
@@ -147,23 +149,31 @@ impl Teller {
                 self.names.insert(name.to_lowercase().into(), addresses.clone());
             }
             RecordedInput::Connected { base, to, local } => {
+                let is_server = self.legs.contains(base);
                 if let Some(attempt) = self.attempt(*base, *to) {
                     attempt.local = Some(*local);
+                    attempt.to_server |= is_server;
+                }
+                if is_server {
+                    self.step(*base, *to, at, Step::Established);
                 }
             }
             RecordedInput::Inspected { base, to, handshake } => {
                 self.step(*base, *to, at, Step::Look(*handshake));
             }
             RecordedInput::ConnectFailed { base, to, error } => {
-                self.server_refused(*base, *to, at, *error);
+                self.leg_refused(*base, *to, at, *error);
             }
             _ => {}
         }
     }
 
-    /// Of connections to the peer a record of their own follows.
-    fn server_refused(&mut self, base: BaseId, to: SocketAddr, at: Time, error: ErrorKind) {
-        if let Some(attempt) = self.attempt(base, to).filter(|attempt| attempt.to_server) {
+    /// Of other connections a record of their own follows.
+    fn leg_refused(&mut self, base: BaseId, to: SocketAddr, at: Time, error: ErrorKind) {
+        if self.legs.contains(&base)
+            && let Some(attempt) = self.attempt(base, to)
+        {
+            attempt.to_server = true;
             attempt.steps.push((at, Step::Refused(error)));
         }
     }
@@ -185,6 +195,9 @@ impl Teller {
                     attempt.to_server = is_to_server(*framing);
                 }
                 self.step(*base, *to, at, Step::Syn);
+            }
+            SocketOp::ConnectServer { base, .. } => {
+                self.legs.insert(*base);
             }
             SocketOp::Disconnect { base, to, .. } => self.step(*base, *to, at, Step::Dropped),
             _ => {}

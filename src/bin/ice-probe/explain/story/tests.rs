@@ -98,6 +98,22 @@ fn the_pair_that_was_selected_last_is_the_selected_one() {
 }
 
 #[test]
+fn connections_to_servers_are_told_apart() {
+    let to = "198.51.100.1:3478";
+    let open = json!({"t": 1, "ev": "socket-op", "op": "connect-server", "base": 5, "server": 0,
+        "to": [to]});
+    let connected = json!({"t": 2, "ev": "input", "input": "connected", "base": 5, "to": to,
+        "local": "10.0.0.1:40000"});
+    let failed = json!({"t": 2, "ev": "input", "input": "connect-failed", "base": 5, "to": to,
+        "error": "timed-out"});
+    for (input, outcome) in [(connected, "established"), (failed, "timed-out")] {
+        let story = story(&[open.clone(), input]);
+        let attempt = &story.attempts[0];
+        assert_eq!((attempt.to_server, attempt.outcome()), (true, outcome));
+    }
+}
+
+#[test]
 fn endings() {
     let host = candidate("local", 100, "UDP 10.0.0.1 5000 typ host");
     let relay = candidate("remote", 90, "UDP 203.0.113.1 6000 typ relay raddr 0.0.0.0 rport 9");
