@@ -38,6 +38,11 @@ fn of_connect() {
 }
 
 #[test]
+fn of_explain() {
+    insta::assert_snapshot!("explain", help(&["explain", "--help"]));
+}
+
+#[test]
 fn version() {
     let output = ice_probe().arg("--version").output().expect("ice-probe starts");
     assert!(output.status.success());

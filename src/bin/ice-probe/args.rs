@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 
 use crate::connect;
 use crate::exit::{Exit, Failure};
+use crate::explain;
+use crate::manual;
 use crate::reach::ReachOptions;
 use crate::rendezvous::RendezvousOptions;
+use crate::schema;
 use crate::serve;
 use crate::turn::TurnOptions;
 
@@ -79,6 +82,23 @@ pub(crate) enum Command {
     /// speed. The rendezvous learns neither the code's secret nor anything that is said.
     #[command(after_help = connect::EXAMPLES)]
     Connect(Box<connect::Options>),
+    /// Say what happened: from an event log, or from pasted candidates
+    ///
+    /// Reads what `--log FILE` wrote and says how it ended and why, what to try, which checks
+    /// were sent, why each pair lost and what became of each TCP connection. Of a session
+    /// description, or of candidate lines, it says what each candidate is, what pairs with what
+    /// and what is missing.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Options),
+    /// Print the completions of a shell
+    #[command(after_help = manual::COMPLETIONS_EXAMPLES)]
+    Completions(manual::Completions),
+    /// Print a manual page
+    #[command(after_help = manual::MAN_EXAMPLES)]
+    Man(manual::Man),
+    /// Print the JSON Schema of an output
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(schema::Options),
 }
 
 const DEMO_EXAMPLES: &str = "Examples:

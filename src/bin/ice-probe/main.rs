@@ -5,12 +5,15 @@ mod connect;
 mod demo;
 mod eventlog;
 mod exit;
+mod explain;
 mod jsonl;
+mod manual;
 mod outcome;
 mod print;
 mod reach;
 mod record;
 mod rendezvous;
+mod schema;
 mod serve;
 mod setup;
 mod signals;
@@ -65,6 +68,10 @@ fn run(args: &Args) -> Result<Exit, Failure> {
             Command::Stdio(stdio) => stdio::run(stdio).await,
             Command::Serve(serve) => serve::run(serve).await,
             Command::Connect(connect) => connect::run(connect, args.quiet, args.verbose > 0).await,
+            Command::Explain(explain) => explain::run(explain),
+            Command::Completions(completions) => manual::completions(completions),
+            Command::Man(man) => manual::man(man),
+            Command::Schema(schema) => schema::run(schema),
         }
     });
     // A name that is still being resolved holds nobody up.
