@@ -17,7 +17,8 @@ pub(super) enum Purpose {
     /// One pair alone: a port that nobody but a STUN server has heard of, until
     /// something comes through on it.
     Fresh,
-    /// Nothing but the way to a TURN server: a connection to it.
+    /// Nothing but the way to a TURN server: a connection to it, or a port for a
+    /// second allocation.
     Leg,
     /// What a server relays: it has no socket, and another base under it.
     Relayed,

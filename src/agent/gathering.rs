@@ -265,6 +265,9 @@ impl Core {
         if self.is_fresh(id) {
             return self.fresh_bound(id, address, now);
         }
+        if self.is_leg(id) {
+            return self.leg_open(id, now);
+        }
         for list in &lists {
             self.take_seat(id, *list, now);
         }
@@ -348,6 +351,9 @@ impl Core {
         // Without a fresh port all goes on as it was.
         if base.phase == BasePhase::Abandoned || base.purpose == Purpose::Fresh {
             return self.fresh_refused(id);
+        }
+        if base.purpose == Purpose::Leg {
+            return self.leg_refused(id);
         }
         self.events.push_back(Event::AddressRefused { ip: base.ip, text });
         tracing::warn!(base = id.0, %error, "an address could not be bound");

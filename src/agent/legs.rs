@@ -72,6 +72,7 @@ impl Core {
                 }
             }
         }
+        self.seat_legs_apart(now);
     }
 
     fn seek_over_udp(&mut self, server: usize, addresses: &[SocketAddr], now: Time) {
@@ -81,7 +82,8 @@ impl Core {
         let whole = |base: &Base| (base.id, base.stream, base.component, base.ip);
         let legs: Vec<_> = self.bases.iter().filter(is_leg).map(whole).collect();
         for (leg, stream, component, ip) in legs {
-            let known = |relay: &Relay| (relay.leg, relay.server) == (leg, server);
+            let known =
+                |relay: &Relay| (relay.leg, relay.server) == (leg, server) && !relay.is_apart;
             let to = addresses.iter().find(|to| reaches(ip, to.ip()));
             if let Some(to) = to.filter(|_| !self.relays.all.iter().any(known)) {
                 let slot = Phase::Waiting(self.pacer.reserve(now));
@@ -109,6 +111,7 @@ impl Core {
                 let is_its = |relay: &&Relay| {
                     (relay.stream, relay.component) == (stream, component)
                         && (relay.server, relay.protocol) == what
+                        && !relay.is_apart
                 };
                 match self.relays.all.iter().find(is_its).map(|relay| relay.leg) {
                     Some(leg) => self.seat_leg(leg, list, now),
@@ -182,8 +185,6 @@ impl Core {
             return;
         }
         let families = self.relay_families();
-        let client = self.relay_client(server, protocol, families);
-        let deadline = now + self.config.gather_timeout;
         self.relays.all.push(Relay {
             leg,
             stream,
@@ -191,12 +192,13 @@ impl Core {
             server,
             address,
             name: None,
-            client,
+            client: self.relay_client(server, protocol, families),
             protocol,
             families,
+            is_apart: false,
             redirects: Redirects::from(address, now),
             phase,
-            deadline,
+            deadline: now + self.config.gather_timeout,
             bases: Vec::new(),
             permits: Vec::new(),
             channels: Vec::new(),
@@ -214,6 +216,67 @@ impl Core {
         let tcp = transport.is_reliable() && (wanted.tcp_active || wanted.tcp_passive);
         let udp = wanted.udp.then_some(Protocol::Udp);
         udp.into_iter().chain(tcp.then_some(Protocol::Tcp))
+    }
+
+    /// A server that was asked for both families gave one and no word of the
+    /// other: it knows only REQUESTED-ADDRESS-FAMILY, of which a request has one
+    /// (RFC 8656 §7.1). The other is asked for from a port of its own, since an
+    /// allocation has its own, within the same budget.
+    pub(super) fn ask_apart(&mut self, at: usize, family: Family, now: Time) {
+        let relay = &self.relays.all[at];
+        let (stream, component) = (relay.stream, relay.component);
+        let (what, name) = ((relay.server, relay.protocol), relay.name.clone());
+        let (address, deadline) = (relay.address, relay.deadline);
+        let Some(under) = self.base(relay.leg) else { return };
+        let (ip, prefix, scope) = (under.ip, under.prefix, under.scope);
+        let lists: Vec<u16> = under.seats.iter().map(|seat| seat.list).collect();
+        let is_asked = self.relays.all.iter().any(|relay| {
+            (relay.stream, relay.component) == (stream, component)
+                && (relay.server, relay.protocol) == what
+                && relay.is_apart
+                && self.base(relay.leg).is_some_and(|base| (base.ip, base.scope) == (ip, scope))
+        });
+        if is_asked || self.relays.all.len() >= MAX_RELAYS {
+            return;
+        }
+        let base = if self.config.turn_servers[what.0].transport.is_reliable() {
+            let server = (what.0, name.clone());
+            self.connect_server((stream, component), server, Box::from([address]), lists)
+        } else {
+            let base = self.next_base();
+            self.bind(Base {
+                id: base,
+                purpose: Purpose::Leg,
+                stream,
+                component,
+                tcp_type: None,
+                ip,
+                prefix,
+                scope,
+                phase: BasePhase::Binding,
+                seats: lists.into_iter().map(|list| Seat::new(list, u16::MAX)).collect(),
+            });
+            base
+        };
+        self.begin_relay((base, stream, component), what, address, Phase::Connecting, now);
+        let families = Families::of(family);
+        let client = self.relay_client(what.0, what.1, families);
+        if let Some(relay) = self.relays.all.last_mut() {
+            (relay.client, relay.families) = (client, families);
+            (relay.is_apart, relay.deadline, relay.name) = (true, deadline, name);
+        }
+    }
+
+    /// Later sessions take part in what was asked for apart, too.
+    fn seat_legs_apart(&mut self, now: Time) {
+        let apart = self.relays.all.iter().filter(|relay| relay.is_apart);
+        let legs: Vec<_> = apart.map(|relay| (relay.leg, relay.stream)).collect();
+        for (leg, stream) in legs {
+            let Some(session) = self.stream(stream).map(|stream| &stream.current) else { continue };
+            if !session.gathering.awaits_addresses() {
+                self.seat_leg(leg, session.list, now);
+            }
+        }
     }
 
     pub(super) fn relay_families(&self) -> Families {
@@ -260,10 +323,24 @@ impl Core {
         if self.data_leg_connected(leg, now) {
             return;
         }
+        if let Some(relay) = self.relays.all.iter_mut().find(|relay| relay.leg == leg) {
+            relay.address = net::canonical(to);
+        }
+        self.leg_open(leg, now);
+    }
+
+    /// The server can be asked.
+    pub(super) fn leg_open(&mut self, leg: BaseId, now: Time) {
         let slot = self.pacer.reserve(now);
         if let Some(relay) = self.relays.all.iter_mut().find(|relay| relay.leg == leg) {
-            (relay.address, relay.phase) = (net::canonical(to), Phase::Waiting(slot));
+            relay.phase = Phase::Waiting(slot);
         }
+    }
+
+    /// There is no port for what was to be asked for apart: it goes without.
+    pub(super) fn leg_refused(&mut self, leg: BaseId) {
+        self.relays.all.retain(|relay| relay.leg != leg);
+        self.end_waiting_gathering();
     }
 
     /// A connection to a server could not be opened, or is gone.
@@ -292,6 +369,7 @@ impl Core {
         if self.relays.all[at].phase != Phase::Over {
             self.end_relay(at, cause, NOT_REACHED, text, now);
         }
+        self.relays.all.retain(|relay| relay.leg != leg || !relay.is_apart);
     }
 }
 

@@ -55,7 +55,7 @@ impl Core {
     fn give_up(&mut self, id: StreamId, gone: &[Place], now: Time) -> bool {
         let is_lost = |base: &&Base| {
             base.stream == id
-                && matches!(base.purpose, Purpose::Candidates | Purpose::Fresh)
+                && matches!(base.purpose, Purpose::Candidates | Purpose::Fresh | Purpose::Leg)
                 && gone.contains(&(base.ip, base.scope))
         };
         let mut lost: Vec<BaseId> = self.bases.iter().filter(is_lost).map(|base| base.id).collect();

@@ -51,6 +51,9 @@ pub(super) struct Relay {
     /// What is relayed; TCP as RFC 6062 has it.
     pub(super) protocol: Protocol,
     pub(super) families: Families,
+    /// It is beside another, for the family that the server did not give there.
+    /// Nobody is told where it comes to nothing.
+    pub(super) is_apart: bool,
     pub(super) redirects: Redirects,
     pub(super) phase: Phase,
     /// Gathering waits for it until then.
@@ -120,9 +123,9 @@ impl Core {
             let text = format!("{from} sends us on to {to}, where we do not go");
             return self.end_relay(at, Cause::Answered, ALTERNATE, text.into(), now);
         }
-        let client = self.relay_client(server, protocol, self.relay_families());
+        let client = self.relay_client(server, protocol, self.relays.all[at].families);
         let slot = self.pacer.reserve(now);
-        let over_udp = self.base(leg).is_some_and(|base| base.purpose == Purpose::Candidates);
+        let over_udp = !self.config.turn_servers[server].transport.is_reliable();
         let phase = if over_udp { Phase::Waiting(slot) } else { Phase::Connecting };
         let relay = &mut self.relays.all[at];
         (relay.client, relay.address, relay.phase) = (client, to, phase);
@@ -180,13 +183,8 @@ impl Core {
 
     /// Does what is due.
     pub(super) fn advance_relays(&mut self, now: Time) {
-        // What was waited for may be gone with its session or its address.
-        self.end_waiting_gathering();
-        if self.relays.all.is_empty() {
-            return;
-        }
         for at in 0..self.relays.all.len() {
-            let Some(relay) = self.relays.all.get_mut(at) else { return };
+            let Some(relay) = self.relays.all.get_mut(at) else { break };
             if relay.phase == Phase::Over {
                 continue;
             }
@@ -208,6 +206,8 @@ impl Core {
             }
             self.read_relay_events(at, now);
         }
+        // What was waited for is there, or gone with its session or its address.
+        self.end_waiting_gathering();
     }
 
     pub(super) fn read_relay_events(&mut self, at: usize, now: Time) {
@@ -303,7 +303,8 @@ impl Core {
         relay.phase = Phase::Over;
         let (server, leg, stream) = (relay.server, relay.leg, relay.stream);
         // Servers that do not know RFC 6062 are good for UDP all the same.
-        let is_extra = relay.protocol == Protocol::Tcp && self.config.transports.udp;
+        let is_extra =
+            relay.is_apart || relay.protocol == Protocol::Tcp && self.config.transports.udp;
         let bases = std::mem::take(&mut relay.bases);
         self.close_data_legs(at, |_| true, now);
         match is_extra && !was_open {

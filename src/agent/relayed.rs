@@ -61,6 +61,10 @@ impl Core {
                 }
             }
             turn::Event::Redirected { to, domain } => self.redirected(at, to, domain, now),
+            // A server that refuses a family says so (RFC 8656 §7.2).
+            turn::Event::FamilyRefused { family, failure } if failure.code.is_none() => {
+                self.ask_apart(at, family, now);
+            }
             _ => {}
         }
     }
@@ -72,8 +76,9 @@ impl Core {
         let was_open = std::mem::replace(&mut relay.phase, Phase::Open) == Phase::Open;
         let Some(under) = self.base(leg) else { return };
         let (stream, component) = (under.stream, under.component);
-        let (over_udp, lists): (bool, Vec<u16>) =
-            (under.purpose == Purpose::Candidates, under.seats.iter().map(|s| s.list).collect());
+        let is_candidate = under.purpose == Purpose::Candidates;
+        let lists: Vec<u16> = under.seats.iter().map(|s| s.list).collect();
+        let over_udp = !self.config.turn_servers[server].transport.is_reliable();
         let relayed = net::canonical(relayed);
         for tcp_type in self.relayed_types(at) {
             // An active candidate has no port of its own (RFC 6544 §4.5).
@@ -111,13 +116,12 @@ impl Core {
         if over_udp && !was_open {
             let server = self.config.stun_servers.len() + server;
             for list in lists {
-                if self.config.gather_server_reflexive {
+                if self.config.gather_server_reflexive && is_candidate {
                     self.add_reflexive(list, leg, (server, address), mapped, now);
                 }
             }
             self.keep_alive(leg, address, now);
         }
-        self.end_waiting_gathering();
     }
 
     /// What is relayed over a leg takes part in a session of the leg.

@@ -115,8 +115,8 @@ impl Core {
         if is_relayed { Retry::Seldom } else { Retry::Often }
     }
 
-    /// Whether a base is a connection to a TURN server.
-    fn is_leg(&self, id: BaseId) -> bool {
+    /// Whether a base is nothing but the way to a TURN server.
+    pub(super) fn is_leg(&self, id: BaseId) -> bool {
         self.base(id).is_some_and(|base| base.purpose == Purpose::Leg)
     }
 

@@ -69,6 +69,14 @@ pub enum Families {
 }
 
 impl Families {
+    /// This one alone.
+    pub const fn of(family: Family) -> Self {
+        match family {
+            Family::V4 => Families::V4,
+            Family::V6 => Families::V6,
+        }
+    }
+
     /// Whether an address of `family` is wanted.
     pub const fn has(self, family: Family) -> bool {
         match (self, family) {

@@ -1,6 +1,7 @@
 //! Relayed candidates in virtual time: two agents and a model of a TURN server
 //! that checks what it is asked. Every time is exact.
 
+mod families;
 mod moves;
 #[path = "../turn/server.rs"]
 #[allow(dead_code)] // The client's own tests use the rest.

@@ -23,6 +23,8 @@ use crate::streams::Streams;
 
 pub(crate) const STREAM: StreamId = StreamId(0);
 pub(crate) const SERVER: &str = "192.0.2.9:3478";
+/// Where it relays IPv6.
+const V6: &str = "2001:db8::9";
 
 /// An agent with its sockets.
 pub(crate) struct Side {
@@ -289,6 +291,11 @@ impl World {
             server.first = 100 * u32::from(next);
             let relayed = SocketAddr::new([192, 0, 2, 9].into(), next);
             server.relayed = vec![relays_as.unwrap_or(relayed)];
+            if server.is_old {
+                server.relayed.push(SocketAddr::new(V6.parse().unwrap(), next));
+            } else {
+                server.address_error = Some((2, 440));
+            }
             server
         });
         let now = self.now;

@@ -7,6 +7,7 @@
 #[path = "../coturn/mod.rs"]
 #[allow(dead_code)] // Others use the rest.
 mod coturn;
+mod families;
 mod life;
 mod streams;
 #[cfg(feature = "tls")]

@@ -67,6 +67,8 @@ pub(crate) struct Server {
     pub(crate) relayed: Vec<SocketAddr>,
     /// Which family is refused, and with what.
     pub(crate) address_error: Option<(u8, u16)>,
+    /// It knows REQUESTED-ADDRESS-FAMILY alone (RFC 6156), and gives one address.
+    pub(crate) is_old: bool,
     pub(crate) lifetime: u32,
     /// The protocol that is to be relayed.
     pub(crate) relays: u8,
@@ -112,6 +114,7 @@ impl Server {
             mapped: addr(MAPPED),
             relayed: vec![addr(RELAYED_V4)],
             address_error: None,
+            is_old: false,
             lifetime: 600,
             relays: 17,
             connections: Vec::new(),
@@ -373,6 +376,12 @@ impl Server {
                 return self.error(message, 442, key);
             }
             Method::ALLOCATE => {
+                if self.is_old {
+                    let mut asked =
+                        message.attributes().filter(|(t, _)| *t == T::REQUESTED_ADDRESS_FAMILY);
+                    let wants_v6 = asked.next().is_some_and(|(_, value)| value[0] == 2);
+                    self.relayed.retain(|relayed| relayed.is_ipv6() == wants_v6);
+                }
                 for relayed in &self.relayed {
                     builder = builder.xored(T::XOR_RELAYED_ADDRESS, *relayed);
                 }
