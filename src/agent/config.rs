@@ -123,6 +123,9 @@ pub struct Config {
     pub max_remote_candidates: usize,
     /// How long gathering waits for STUN and TURN servers before it ends without them.
     pub gather_timeout: Duration,
+    /// How long the TURN servers keep a permission that is not renewed. Default
+    /// 300 s, as RFC 8656 §9 has it, which is also the most; 2 s is the least.
+    pub permission_lifetime: Duration,
     /// Be a lite agent (RFC 8445 §2.5): host candidates only, one of each
     /// address family, checks are answered and none sent. For servers with a
     /// public address; towards a full peer it is controlled, whatever `role`
@@ -196,6 +199,7 @@ impl Config {
             max_pairs: 100,
             max_remote_candidates: 256,
             gather_timeout: Duration::from_secs(5),
+            permission_lifetime: Duration::from_secs(300),
             lite: false,
             nomination: Arc::new(crate::check::Fast::default()),
             renomination: true,

@@ -300,6 +300,7 @@ impl Core {
             families,
             // Where nothing is asked for, servers were seen to say more than they keep.
             lifetime: Some(LIFETIME),
+            permission_lifetime: self.config.permission_lifetime,
             pacer: self.pacer.clone(),
             ..Settings::new(entry.secrets.clone())
         })

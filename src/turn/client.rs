@@ -40,7 +40,7 @@ impl Client {
             login: Login::new(settings.secrets.clone()),
             transactions: Transactions::new(&settings),
             allocation: None,
-            permissions: Permissions::default(),
+            permissions: Permissions::new(settings.permission_lifetime),
             bindings: Bindings::default(),
             unreached: VecDeque::new(),
             events: VecDeque::new(),
@@ -334,7 +334,7 @@ impl Client {
     pub(super) fn clear(&mut self) {
         self.transactions.cancel(|_| true);
         self.allocation = None;
-        self.permissions = Permissions::default();
+        self.permissions = Permissions::new(self.settings.permission_lifetime);
         self.bindings = Bindings::default();
         self.unreached.clear();
     }

@@ -99,6 +99,9 @@ pub struct Settings {
     /// The lifetime that is asked for, in whole seconds; `None`: the server
     /// chooses. It may choose another in either case.
     pub lifetime: Option<Duration>,
+    /// How long the server keeps a permission that is not renewed. Default 300 s,
+    /// as RFC 8656 §9 has it, which is also the most; 2 s is the least.
+    pub permission_lifetime: Duration,
     /// What is relayed. TCP (RFC 6062) takes a stream to the server, has no
     /// channels, and carries data on streams of its own ([`DataConnection`]).
     pub relays: Protocol,
@@ -119,6 +122,7 @@ impl Settings {
             reliable: false,
             families: Families::V4,
             lifetime: None,
+            permission_lifetime: permissions::LIFETIME,
             relays: Protocol::Udp,
             mobility: false,
             rto: Duration::from_millis(500),

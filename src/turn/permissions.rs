@@ -8,18 +8,22 @@ use std::time::Duration;
 use crate::timer::Time;
 
 /// The Permission Lifetime (RFC 8656 §9).
-const LIFETIME: Duration = Duration::from_secs(300);
+pub(super) const LIFETIME: Duration = Duration::from_secs(300);
 
-/// A permission is refreshed when it is so old: a whole transaction before it
-/// expires.
-const REFRESH: Duration = Duration::from_secs(240);
+/// A shorter lifetime would only have the client refresh without end.
+const MIN_LIFETIME: Duration = Duration::from_secs(2);
+
+/// A permission is refreshed so long before it expires: a whole transaction, and
+/// more.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// Peers that are permitted at once.
 const MAX: usize = 256;
 
 /// The peers that are wanted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Permissions {
+    lifetime: Duration,
     peers: BTreeMap<IpAddr, Permission>,
 }
 
@@ -43,6 +47,11 @@ pub(super) enum Wish {
 }
 
 impl Permissions {
+    /// None yet; each lasts so long.
+    pub(super) fn new(lifetime: Duration) -> Self {
+        Permissions { lifetime: lifetime.clamp(MIN_LIFETIME, LIFETIME), peers: BTreeMap::new() }
+    }
+
     pub(super) fn want(&mut self, peer: IpAddr) -> Wish {
         if self.peers.contains_key(&peer) {
             return Wish::Known;
@@ -66,8 +75,10 @@ impl Permissions {
     /// permitted before.
     pub(super) fn confirm(&mut self, peer: IpAddr, since: Time) -> bool {
         let Some(permission) = self.peers.get_mut(&peer) else { return false };
-        permission.refresh = Some(since + REFRESH);
-        permission.expires.replace(since + LIFETIME).is_none()
+        let lifetime = self.lifetime;
+        // A minute before the end, or half way there if that is later.
+        permission.refresh = Some(since + lifetime.saturating_sub(MARGIN).max(lifetime / 2));
+        permission.expires.replace(since + lifetime).is_none()
     }
 
     pub(super) fn is_permitted(&self, peer: IpAddr) -> bool {

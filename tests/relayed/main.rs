@@ -9,6 +9,7 @@
 mod coturn;
 mod families;
 mod life;
+mod permissions;
 mod streams;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,7 +1,7 @@
 //! Permissions (RFC 8656 §9, §10).
 
 use floe::stun::{Message, Method};
-use floe::turn::{Cause, Event};
+use floe::turn::{Cause, Event, Settings};
 
 use crate::server::{Reply, Server};
 use crate::world::{World, settings};
@@ -180,4 +180,21 @@ fn peers_of_another_family_are_not_asked_for() {
     let [(_, Event::PeerRefused { failure, .. })] = &world.events[..] else { panic!() };
     assert_eq!(failure.cause, Cause::Family);
     assert!(world.sent.is_empty());
+}
+
+/// A server that keeps them for less than RFC 8656 has it is asked in time;
+/// nobody is asked more often than every second.
+#[test]
+fn permissions_are_renewed_as_the_server_keeps_them() {
+    for (lifetime, every) in [(secs(300), 240_000), (secs(900), 240_000), (secs(100), 50_000)]
+        .into_iter()
+        .chain([(secs(8), 4_000), (secs(0), 1_000)])
+    {
+        let settings = Settings { permission_lifetime: lifetime, ..settings() };
+        let mut world = World::live(settings, Server::new());
+        world.act(|client, now, rng| client.permit(peer(1), now, rng));
+        world.run_for(std::time::Duration::from_millis(2 * every + 500));
+        assert_eq!(world.timetable(PERMISSION), [200, 200 + every, 200 + 2 * every]);
+        assert_eq!(world.events, [(ms(300), Event::Permitted(peer(1)))], "it never ended");
+    }
 }

@@ -40,6 +40,8 @@ pub struct RecordedConfig {
     pub max_remote_candidates: usize,
     #[cfg_attr(feature = "serde", serde(with = "form::millis"))]
     pub gather_timeout: Duration,
+    #[cfg_attr(feature = "serde", serde(with = "form::millis", default = "form::five_minutes"))]
+    pub permission_lifetime: Duration,
     pub lite: bool,
     /// `None` for a policy that is not one of the crate's: its decisions
     /// cannot be replayed.
@@ -169,6 +171,7 @@ impl RecordedConfig {
             max_pairs,
             max_remote_candidates,
             gather_timeout,
+            permission_lifetime,
             lite,
             nomination,
             renomination,
@@ -198,6 +201,7 @@ impl RecordedConfig {
             max_pairs: *max_pairs,
             max_remote_candidates: *max_remote_candidates,
             gather_timeout: *gather_timeout,
+            permission_lifetime: *permission_lifetime,
             lite: *lite,
             nomination: RecordedPolicy::of(&**nomination),
             renomination: *renomination,
@@ -230,6 +234,7 @@ impl RecordedConfig {
             max_pairs: self.max_pairs,
             max_remote_candidates: self.max_remote_candidates,
             gather_timeout: self.gather_timeout,
+            permission_lifetime: self.permission_lifetime,
             lite: self.lite,
             nomination: self.nomination.as_ref()?.policy(),
             renomination: self.renomination,

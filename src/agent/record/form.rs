@@ -33,6 +33,11 @@ pub(super) fn yes() -> bool {
     true
 }
 
+/// How long servers keep permissions in a log that does not say.
+pub(super) fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}
+
 /// `Duration` as milliseconds.
 pub(in crate::agent) mod millis {
     use super::*;
