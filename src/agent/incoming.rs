@@ -83,7 +83,7 @@ impl Core {
     /// RFC 8445 §7.3.
     fn read_request(&mut self, message: &Message<'_>, arrival: Arrival) -> Result<(), DropReason> {
         // Before any answer: whoever forged the source is not served either.
-        if self.judge(arrival.from, Protocol::Udp, arrival.now).is_err() {
+        if !self.is_admitted(&arrival) {
             return Err(DropReason::Address);
         }
         if self.is_own(message) {
@@ -122,6 +122,18 @@ impl Core {
             self.send(Outgoing { base, to: from, id, what });
         }
         taken
+    }
+
+    /// Whether the policy lets the source through. A peer that was let through
+    /// stays so: what we had like its address may be a socket that is closed.
+    fn is_admitted(&mut self, arrival: &Arrival) -> bool {
+        let is_known = |core: &Core| {
+            let mut remotes = core.checks.remotes(arrival.list);
+            remotes.any(|(_, remote)| remote.address == arrival.from)
+        };
+        self.admits(arrival.from, Protocol::Udp).is_ok()
+            || is_known(self)
+            || self.judge(arrival.from, Protocol::Udp, arrival.now).is_ok()
     }
 
     /// We are done with a stream that failed: the peer is told so at once

@@ -302,6 +302,31 @@ fn a_channel_that_is_refused_later_is_told_as_ended() {
     world.replay();
 }
 
+/// The peer's address is let through since it is like one of ours. That it stays,
+/// when the socket is closed that had it: the connection to the server is another.
+#[test]
+fn a_peer_stays_let_through_when_a_socket_of_ours_is_closed() {
+    let mut world = pair(
+        |role, transport| {
+            let mut config = relay_only(role, transport);
+            config.include_loopback = true;
+            config
+        },
+        TurnTransport::Tcp,
+    );
+    (world.relays_at, world.passes) = ([127, 0, 0, 9].into(), everything);
+    for at in [0, 1] {
+        world.sides[at].ip = [127, 0, at as u8 + 1, 2].into();
+    }
+    world.start();
+    world.run_until(ms(60_000));
+    for side in &world.sides {
+        let states: Vec<State> = side.states.iter().map(|(_, state)| *state).collect();
+        assert_eq!(states, [State::Checking, State::Connected, State::Completed]);
+    }
+    world.replay();
+}
+
 /// Credentials with a term: the application is asked for others, and the
 /// allocation lives on.
 #[test]

@@ -68,6 +68,8 @@ pub(crate) struct World {
     /// it is not the truth.
     pub(crate) mapped: Option<SocketAddr>,
     pub(crate) relays_as: Option<SocketAddr>,
+    /// Where it relays IPv4.
+    pub(crate) relays_at: IpAddr,
     pub(crate) passes: Passes,
     /// One way to the server, and between the two.
     pub(crate) to_server: Duration,
@@ -149,6 +151,7 @@ impl World {
             make: Server::new,
             mapped: None,
             relays_as: None,
+            relays_at: [192, 0, 2, 9].into(),
             passes: only_by_the_server,
             to_server: Duration::from_millis(20),
             direct: Duration::from_millis(20),
@@ -285,11 +288,11 @@ impl World {
         }
         let (next, make) = (50_000 + self.servers.len() as u16, self.make);
         let (mapped, relays_as) = (self.mapped, self.relays_as);
+        let relayed = SocketAddr::new(self.relays_at, next);
         let server = self.servers.entry(from).or_insert_with(|| {
             let mut server = make();
             server.mapped = mapped.unwrap_or(from);
             server.first = 100 * u32::from(next);
-            let relayed = SocketAddr::new([192, 0, 2, 9].into(), next);
             server.relayed = vec![relays_as.unwrap_or(relayed)];
             if server.is_old {
                 server.relayed.push(SocketAddr::new(V6.parse().unwrap(), next));

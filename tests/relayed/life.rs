@@ -52,11 +52,14 @@ struct Asked {
     refresh: usize,
     permission: usize,
     channel: usize,
+    /// Checks of consent without an answer.
+    missed: usize,
 }
 
 fn asked(agent: &Agent) -> Asked {
     let (mut asked, mut known) = (Asked::default(), BTreeSet::new());
     for record in agent.log_records() {
+        asked.missed += usize::from(matches!(record.what, Happened::ConsentMissed { .. }));
         let Happened::Sent { transaction: RecordedTransaction::Ours(number), message, .. } =
             record.what
         else {
@@ -89,6 +92,7 @@ async fn data_goes_on_over_refreshes_and_stale_nonces() {
         // Three, each of them once with a nonce that was stale.
         let asked = asked(agent);
         assert!(asked.refresh >= 6, "{asked:?}");
+        assert_eq!(asked.missed, 0, "consent is given");
     }
 }
 
@@ -97,7 +101,8 @@ async fn data_goes_on_over_refreshes_and_stale_nonces() {
 async fn data_goes_on_over_permissions_that_are_renewed() {
     let options = Options { permission_lifetime: Some(4), ..Options::default() };
     let Some(coturn) = Coturn::start(&options) else { return };
-    let agents = connected(&coturn, &options, 0).await;
+    // Over TCP: each with a connection of its own to the server.
+    let agents = connected(&coturn, &options, 1).await;
     let lost = lost_of(&connections(agents.each_ref()), Duration::from_secs(9)).await;
     assert_eq!(lost, 0, "nothing is lost on loopback");
     for agent in &agents {
@@ -105,6 +110,7 @@ async fn data_goes_on_over_permissions_that_are_renewed() {
         // The first, and one every two seconds.
         let asked = asked(agent);
         assert!(asked.permission >= 4, "{asked:?}");
+        assert_eq!(asked.missed, 0, "consent is given");
     }
 }
 
@@ -128,6 +134,7 @@ async fn data_goes_on_for_fifteen_real_minutes() {
                 sum.refresh += more.refresh;
                 sum.permission += more.permission;
                 sum.channel += more.channel;
+                sum.missed += more.missed;
                 states.push(agent.state());
             }
         }
@@ -141,6 +148,7 @@ async fn data_goes_on_for_fifteen_real_minutes() {
         for asked in asked {
             // An allocation and a channel of ten minutes, and permissions of five.
             assert!(asked.refresh >= 1 && asked.channel >= 2 && asked.permission >= 4, "{asked:?}");
+            assert_eq!(asked.missed, 0, "{uri}");
         }
     }
 }
