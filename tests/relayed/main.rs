@@ -91,7 +91,7 @@ fn parameters(agent: &Agent) -> RemoteParameters {
 }
 
 /// Carries what each of two agents has to say to the other, until both have
-/// completed.
+/// completed, and have no more candidates.
 pub(crate) async fn connect(agents: [&Agent; 2]) {
     for at in [0, 1] {
         agents[1 - at].set_remote(parameters(agents[at])).unwrap();
@@ -99,18 +99,22 @@ pub(crate) async fn connect(agents: [&Agent; 2]) {
     for agent in agents {
         agent.gather().unwrap();
     }
-    while agents.iter().any(|agent| agent.state() != State::Completed) {
-        in_time(carry_one(agents)).await;
+    let mut ended = 0;
+    while ended < 2 || agents.iter().any(|agent| agent.state() != State::Completed) {
+        ended += usize::from(in_time(carry_one(agents)).await);
     }
 }
 
-/// Carries what the next event of one of them has for the other.
-pub(crate) async fn carry_one([a, b]: [&Agent; 2]) {
+/// Carries what the next event of one of them has for the other; whether that
+/// was the end of its candidates.
+pub(crate) async fn carry_one([a, b]: [&Agent; 2]) -> bool {
     let (event, peer) = tokio::select! {
         event = a.next_event() => (event, b),
         event = b.next_event() => (event, a),
     };
-    match event.expect("the agent is open") {
+    let event = event.expect("the agent is open");
+    let is_end = matches!(event, Event::EndOfCandidates { .. });
+    match event {
         // What is late is no mistake.
         Event::Candidate { candidate, .. } => drop(peer.add_remote_candidate(&candidate)),
         Event::EndOfCandidates { .. } => drop(peer.end_of_remote_candidates()),
@@ -123,6 +127,7 @@ pub(crate) async fn carry_one([a, b]: [&Agent; 2]) {
         Event::State { state: State::Failed, reason } => panic!("failed: {reason}"),
         _ => {}
     }
+    is_end
 }
 
 pub(crate) fn connections(agents: [&Agent; 2]) -> [Connection; 2] {
