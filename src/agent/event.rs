@@ -229,7 +229,8 @@ pub enum Event {
         /// Why.
         reason: StateReason,
     },
-    /// The selected pair of a component changed.
+    /// The selected pair of a component changed; or the peer has signalled its
+    /// candidate of it, which was peer-reflexive until then.
     Selected {
         /// The stream.
         stream: StreamId,

@@ -177,7 +177,10 @@ impl Core {
             return Err(CommandError::UnknownStream(stream));
         };
         match self.checks.add_remote(list, candidate, address) {
-            Ok(_) => self.checks.decide_by(list, now + DECISION),
+            Ok(remote) => {
+                self.checks.decide_by(list, now + DECISION);
+                self.tell_signalled(list, remote);
+            }
             // Nothing is lost by it (RFC 8838 §11).
             Err(Refused::Redundant) => {
                 self.record_redundant_remote(stream, candidate, address, now);

@@ -151,6 +151,12 @@ impl Core {
             return;
         };
         self.selections.add(stream, component);
+        self.name_selected(stream, pair);
+        self.log.add(now, || Happened::Selected { pair });
+        self.update_paths(stream, now);
+    }
+
+    fn name_selected(&mut self, stream: StreamId, pair: PairId) {
         let p = self.checks.pair(pair);
         self.events.push_back(Event::Selected {
             stream,
@@ -158,8 +164,16 @@ impl Core {
             local: self.local_candidate(p.stream, p.valid.unwrap_or(p.local)).into(),
             remote: self.remote_candidate(p.stream, p.remote).into(),
         });
-        self.log.add(now, || Happened::Selected { pair });
-        self.update_paths(stream, now);
+    }
+
+    /// The peer has signalled a candidate. Where it is that of a selected pair, a
+    /// check came from it before, and it was told of as peer-reflexive.
+    pub(super) fn tell_signalled(&mut self, list: u16, remote: RemoteId) {
+        let Some(stream) = self.stream_of_list(list) else { return };
+        let selected = self.checks.components(list).iter().filter_map(|c| c.selected);
+        let is_its = |pair: &PairId| self.checks.pair(*pair).remote == remote;
+        let pairs: Vec<PairId> = selected.filter(is_its).collect();
+        pairs.into_iter().for_each(|pair| self.name_selected(stream, pair));
     }
 
     /// The stream whose current or former session has this check list.

@@ -45,7 +45,9 @@ impl Checks {
         id
     }
 
-    /// Adds a candidate that the peer signalled, and pairs it.
+    /// Adds a candidate that the peer signalled, and pairs it. One that a check
+    /// came from before is the signalled one from now on, even where no more pairs
+    /// are formed.
     ///
     /// # Errors
     /// [`Refused`] says which bound or rule keeps it out.
@@ -58,9 +60,7 @@ impl Checks {
         let component = candidate.component;
         let list = &mut self.lists[usize::from(stream)];
         let state = list.components.iter().find(|c| c.id == component);
-        if !list.takes_candidates(state.ok_or(Refused::Component)?) {
-            return Err(Refused::Concluded);
-        }
+        let takes = list.takes_candidates(state.ok_or(Refused::Component)?);
         let class = PairingClass::of_candidate(candidate);
         let known = list.remote_at(component, address, class);
         if let Some(known) = known {
@@ -74,10 +74,13 @@ impl Checks {
             entry.remote.signalled = Some(Box::new(candidate.clone()));
             entry.foundation = self.groups.remote(candidate.foundation);
             let id = RemoteId(known as u16);
-            if list.started {
+            if list.started && takes {
                 self.pair_remote(stream, id);
             }
             return Ok(id);
+        }
+        if !takes {
+            return Err(Refused::Concluded);
         }
         let remote = Remote {
             component,

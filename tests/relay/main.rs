@@ -327,6 +327,47 @@ fn a_peer_stays_let_through_when_a_socket_of_ours_is_closed() {
     world.replay();
 }
 
+/// RFC 8445 §7.3.1.3: the peer's check through its relay is faster than its
+/// signalling, and so is the nomination. When the candidate is signalled, the
+/// pair is named as what it is.
+#[test]
+fn a_relayed_candidate_that_is_signalled_late_is_named_as_one() {
+    let host = floe::agent::Config::new(Role::Controlling);
+    let mut world = World::new([host, relay_only(Role::Controlled, TurnTransport::Udp)]);
+    (world.signals, world.passes) = (false, everything);
+    world.start();
+    world.run_until(ms(500));
+    let signal = |world: &mut World, from: usize| {
+        let candidates = world.sides[from].candidates.clone();
+        for candidate in &candidates {
+            let now = world.now;
+            world.sides[1 - from].core.add_remote_candidate(STREAM, candidate, now).unwrap();
+        }
+        world.drain(1 - from);
+    };
+    signal(&mut world, 0);
+    world.run_until(ms(2_000));
+    let kinds = |world: &World| -> Vec<Kind> {
+        world.sides[0].selected.iter().map(|(_, _, remote)| remote.kind).collect()
+    };
+    assert_eq!(world.sides[0].state(), State::Completed, "{:?}", world.sides[0].states);
+    assert_eq!(kinds(&world), [Kind::PeerReflexive]);
+    signal(&mut world, 1);
+    assert_eq!(kinds(&world), [Kind::PeerReflexive, Kind::Relayed]);
+    let signalled = &world.sides[1].candidates[0];
+    assert_eq!(world.sides[0].selected[1].2.to_string(), signalled.to_string());
+    let pairs: Vec<_> = world.sides[0].core.pairs(STREAM).collect();
+    let [pair] = pairs.as_slice() else { panic!("{pairs:?}") };
+    assert!(pair.selected && pair.remote.to_string().contains(" typ relay "), "{}", pair.remote);
+    // Nothing else comes of it.
+    signal(&mut world, 1);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(kinds(&world).len(), 2);
+    assert_eq!(world.sides[0].core.pairs(STREAM).count(), 1);
+    assert_eq!(world.sides[0].state(), State::Completed);
+    world.replay();
+}
+
 /// Credentials with a term: the application is asked for others, and the
 /// allocation lives on.
 #[test]
