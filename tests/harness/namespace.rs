@@ -149,11 +149,11 @@ impl Namespace {
         self.check(output, &lines);
     }
 
-    /// Loads nftables rules.
-    pub(crate) fn nft(&self, rules: &str) {
+    /// Tells nftables something; gives what it says.
+    pub(crate) fn nft(&self, rules: &str) -> String {
         let mut command = Command::new("nft");
         command.arg(rules);
-        self.must(command, rules);
+        self.must(command, rules)
     }
 
     /// Sets `net.NAME` of this namespace.
@@ -192,14 +192,15 @@ impl Namespace {
         )
     }
 
-    fn must(&self, mut command: Command, what: &str) {
+    fn must(&self, mut command: Command, what: &str) -> String {
         let output = self.run(|| command.stdin(Stdio::null()).output());
-        self.check(output, what);
+        self.check(output, what)
     }
 
-    fn check(&self, output: io::Result<Output>, what: &str) {
+    fn check(&self, output: io::Result<Output>, what: &str) -> String {
         let output = output.unwrap_or_else(|error| panic!("{}: {what}: {error}", self.name));
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {what}: {complaint}", self.name);
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }

@@ -9,9 +9,11 @@ mod checksum;
 mod claims;
 mod connect;
 mod contestant;
+mod gate;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, reason = "the interop tests use the rest")]
 mod harness;
+mod moving;
 mod nat;
 mod packet_log;
 mod poisoned;

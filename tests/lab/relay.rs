@@ -59,14 +59,23 @@ impl Relay {
     /// Agents with all that there is: both transports, the STUN server, and
     /// this relay by its three ways.
     pub(crate) fn agents(&self) -> Agents {
-        let turn = |uri: &String| Turn { uri: uri.clone(), user: USER, password: PASSWORD };
         let options = Options {
             over: Over::Both,
-            turn: self.uris.iter().map(turn).collect(),
             ca: Some(self.certificate.clone()),
-            ..Options::default()
+            ..self.options(&self.uris)
         };
         Agents { name: "floe with a relay", implementation: Implementation::Floe, options }
+    }
+
+    /// Agents with UDP alone, that of the relay too.
+    pub(crate) fn agents_over_udp(&self) -> Agents {
+        let options = self.options(&self.uris[..1]);
+        Agents { name: "floe with a relay over UDP", implementation: Implementation::Floe, options }
+    }
+
+    fn options(&self, uris: &[String]) -> Options {
+        let turn = |uri: &String| Turn { uri: uri.clone(), user: USER, password: PASSWORD };
+        Options { turn: uris.iter().map(turn).collect(), ..Options::default() }
     }
 }
 
@@ -147,7 +156,7 @@ pub(crate) fn negotiate(lab: &Lab, relay: &Relay, how: Signalling) -> Result<Con
 }
 
 /// What [`Connected::relayed`] is of one side.
-fn by_relay(side: &Side) -> bool {
+pub(crate) fn by_relay(side: &Side) -> bool {
     let (local, remote) = side.selected.get(&1).expect("a completed agent has selected");
     let word = |line: &str, number| line.split(' ').nth(number).unwrap_or_default().to_owned();
     let base = [9, 11].map(|number| word(local, number));

@@ -112,8 +112,8 @@ pub(crate) struct Lab {
     pub(crate) hosts: [Namespace; 2],
     pub(crate) server: Namespace,
     pub(crate) wire: Wire,
-    /// A namespace lives as long as something refers to it.
-    _nats: [[Namespace; 2]; 2],
+    /// Those of the hosts, and the second ones.
+    pub(crate) nats: [[Namespace; 2]; 2],
     _stun: StunServer,
     /// The next port that no trial has used.
     port: AtomicU16,
@@ -173,7 +173,7 @@ impl Lab {
             wire: Wire::start(&wire, &ports, 0),
             hosts,
             server,
-            _nats: [nats, outer],
+            nats: [nats, outer],
             port: AtomicU16::new(FIRST_PORT),
         }
     }
