@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
 use crate::channel::{Channel, Error, SIZE};
 
 /// Datagrams under way at a time: coturn's sockets for peers hold no more than
@@ -65,8 +63,16 @@ async fn recv_window<C: Channel>(end: &C) -> Result<(), Error> {
     tokio::time::timeout(LOST, window).await?
 }
 
-/// Nanoseconds that this thread ran.
+/// Nanoseconds that this thread ran; NaN where the system is not asked.
+#[cfg(not(target_os = "linux"))]
 fn worker_time() -> Result<f64, Error> {
+    Ok(f64::NAN)
+}
+
+/// Nanoseconds that this thread ran.
+#[cfg(target_os = "linux")]
+fn worker_time() -> Result<f64, Error> {
+    use nix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
     Ok(time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64)
 }
