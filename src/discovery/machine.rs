@@ -93,6 +93,7 @@ pub struct Discovery {
     pub(super) locals: [SocketAddr; BASES],
     pub(super) servers: Vec<ServerReport>,
     asks: Asks<Purpose>,
+    is_brief: bool,
     pub(super) began: Option<Time>,
     /// The first server that answered.
     main: Option<SocketAddr>,
@@ -132,6 +133,7 @@ impl Discovery {
             locals,
             servers: servers.iter().map(server).filter(fits).collect(),
             asks: Asks::new(),
+            is_brief: false,
             began: None,
             main: None,
             both: None,
@@ -145,6 +147,12 @@ impl Discovery {
             rewritten: None,
             ended: None,
         }
+    }
+
+    /// Asks each server once where it sees us, and makes no more of it.
+    pub fn briefly(mut self) -> Self {
+        self.is_brief = true;
+        self
     }
 
     /// Begins.
@@ -290,9 +298,12 @@ impl Discovery {
         if let Some((xored, plain)) = message.xor_mapped_address().zip(message.mapped_address()) {
             *self.rewritten.get_or_insert(false) |= xored != plain;
         }
+        self.mapped[MAPPING].get_or_insert((ask.since, mapped));
+        if self.is_brief {
+            return;
+        }
         if self.main.is_none() {
             self.main = Some(to);
-            self.mapped[MAPPING] = Some((ask.since, mapped));
             for base in HAIRPIN..BASES {
                 self.ask(Purpose::Port, base, to, Change::NONE, TRIES);
             }

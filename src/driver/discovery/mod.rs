@@ -16,7 +16,7 @@ use crate::rng::{Rng, Seed};
 pub use crossing::{Crossing, crosses};
 pub use tcp::{TcpAnswer, TcpReport, TcpServer, discover_tcp};
 pub use turn::{StageFailure, StageReport, TurnReport, TurnStage, try_turn};
-pub use udp::discover_udp;
+pub use udp::{ask_udp, discover_udp, source_towards};
 
 fn rng() -> io::Result<Rng> {
     let mut seed = [0; 32];

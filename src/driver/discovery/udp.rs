@@ -25,11 +25,43 @@ use crate::timer::Time;
 ///
 /// It can be dropped at any time; the sockets are closed then.
 pub async fn discover_udp(ip: IpAddr, scope: u32, servers: &[SocketAddr]) -> io::Result<Report> {
+    run((ip, scope), servers, |discovery| discovery).await
+}
+
+/// Asks each server once where it sees `ip`, as [`discover_udp`] begins.
+///
+/// # Errors
+///
+/// What the system says where the sockets can not be bound.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
+///
+/// # Cancel safety
+///
+/// It can be dropped at any time; the sockets are closed then.
+pub async fn ask_udp(ip: IpAddr, scope: u32, servers: &[SocketAddr]) -> io::Result<Report> {
+    run((ip, scope), servers, Discovery::briefly).await
+}
+
+/// The address from which this machine sends to `ip`, if there is a way to it.
+/// Nothing is sent.
+pub fn source_towards(ip: IpAddr) -> Option<IpAddr> {
+    transport::source_towards(ip)
+}
+
+async fn run(
+    (ip, scope): (IpAddr, u32),
+    servers: &[SocketAddr],
+    set: impl FnOnce(Discovery) -> Discovery,
+) -> io::Result<Report> {
     let bind = || transport::bind_udp(ip, scope, &BindOptions::default());
     let sockets: [UdpSocket; BASES] = [bind()?, bind()?, bind()?, bind()?];
     let (start, mut rng) = (Instant::now(), rng()?);
     let now = || Time::ZERO + start.elapsed();
-    let mut discovery = Discovery::new(sockets.each_ref().map(UdpSocket::local), servers);
+    let discovery = Discovery::new(sockets.each_ref().map(UdpSocket::local), servers);
+    let mut discovery = set(discovery);
     discovery.start(now(), &mut rng);
     loop {
         while let Some(Transmit { base, to, bytes }) = discovery.poll_transmit() {
