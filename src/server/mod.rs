@@ -63,6 +63,27 @@ impl StunServer {
     /// Outside of a tokio runtime.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
         let sockets = addresses.iter().map(bind_both).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self::start(sockets))
+    }
+
+    /// [`StunServer::bind`] that makes do with those addresses that can be
+    /// bound, and says what the system says of the others.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn bind_some(addresses: &[SocketAddr]) -> (Self, Vec<(SocketAddr, io::Error)>) {
+        let (mut sockets, mut failures) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match bind_both(address) {
+                Ok(both) => sockets.push(both),
+                Err(error) => failures.push((*address, error)),
+            }
+        }
+        (Self::start(sockets), failures)
+    }
+
+    fn start(sockets: Vec<(UdpSocket, TcpListener)>) -> Self {
         let addresses: Vec<SocketAddr> = sockets.iter().map(|(socket, _)| socket.local()).collect();
         let (quads, counters) = (behavior::quads(&addresses), Arc::new(Counters::default()));
         let (udp, tcp): (Vec<_>, Vec<_>) =
@@ -80,7 +101,7 @@ impl StunServer {
             let serving = stream::serve(listener, place, dial_backs.clone(), counters.clone());
             tasks.push(tokio::spawn(serving).abort_handle());
         }
-        Ok(StunServer { addresses, counters, tasks })
+        StunServer { addresses, counters, tasks }
     }
 
     /// The addresses that it is bound to, in the order of [`StunServer::bind`].

@@ -118,13 +118,8 @@ pub async fn discover_tcp(ip: IpAddr, scope: u32, servers: &[SocketAddr]) -> io:
         .find_map(|server| Some((server.address, server.other?, server.mapped()?)));
     if let Some((address, other, mapped)) = main {
         let calls = async {
-            let elsewhere = called(ip, scope, address, Change::BOTH).await;
-            // What lets all in lets that in, too.
-            let other_port = match elsewhere {
-                Some(DialBack::Connected) => None,
-                _ => called(ip, scope, address, Change::PORT).await,
-            };
-            (elsewhere, other_port)
+            let elsewhere = called(ip, scope, address, Change::BOTH);
+            tokio::join!(elsewhere, called(ip, scope, address, Change::PORT))
         };
         let (mapping, (elsewhere, other_port)) =
             tokio::join!(map(&base, address, other, mapped), calls);

@@ -243,7 +243,7 @@ fn write_interfaces(out: &mut String, survey: &Survey) -> fmt::Result {
     writeln!(out, "\n{}", "Addresses of this machine".bold())?;
     for Interface { view, mapped, asked } in &survey.interfaces {
         let (address, labels) = (&view.address, view.labels.join(", "));
-        let name = address.interface.escape_debug();
+        let name = address.interface.escape_debug().to_string();
         let seen = match (mapped, asked) {
             (Some(mapped), Some(took)) => format!("seen at {mapped}, {}", milliseconds(*took)),
             (None, Some(took)) => format!("no answer in {}", milliseconds(*took)),

@@ -25,7 +25,7 @@ const RENDEZVOUS_PORT: u16 = 3480;
 
 /// What runs, and what is to be said of it.
 enum Serving {
-    Stun(Vec<StunServer>),
+    Stun(StunServer),
     /// With lines that no URI has: name and value.
     Turn(TurnServer, Vec<(&'static str, String)>, Option<RendezvousServer>),
 }
@@ -51,14 +51,9 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
 }
 
 fn stun(listen: &[SocketAddr]) -> Serving {
-    let mut servers = Vec::new();
-    for address in listen {
-        match StunServer::bind(&[*address]) {
-            Ok(server) => servers.push(server),
-            Err(error) => skipped(*address, &error),
-        }
-    }
-    Serving::Stun(servers)
+    let (server, failures) = StunServer::bind_some(listen);
+    failures.iter().for_each(|(address, error)| skipped(*address, error));
+    Serving::Stun(server)
 }
 
 fn skipped(address: SocketAddr, error: &std::io::Error) {
@@ -132,9 +127,7 @@ impl Serving {
     fn uris(&self) -> Vec<String> {
         let stun = |at: &SocketAddr| [format!("stun:{at}"), format!("stun:{at}?transport=tcp")];
         match self {
-            Serving::Stun(servers) => {
-                servers.iter().flat_map(StunServer::addresses).flat_map(stun).collect()
-            }
+            Serving::Stun(server) => server.addresses().iter().flat_map(stun).collect(),
             Serving::Turn(server, ..) => {
                 let both = server.addresses().iter();
                 let turn = both
