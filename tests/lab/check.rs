@@ -179,7 +179,7 @@ fn check_profiles_of_udp_and_tcp() {
     expect(&cell(Nat::RESETTING), 0, "yes", [EI, APD, EI, APD, "reset"]);
     let double = Cell { outer: [Some(Nat::PORT_RESTRICTED), None], ..cell(Nat::FULL_CONE) };
     expect(&double, 0, "yes", [EI, APD, EI, APD, "drop"]);
-    let wall = Cell { family: Family::V6, ..cell(Nat::FIREWALL) };
+    let wall = Cell { family: Family::V6, ..Cell::new([Nat::FIREWALL; 2]) };
     expect(&wall, 0, "yes", [EI, APD, EI, APD, "drop"]);
     expect(&cell(NO_UDP), 11, "yes", ["unknown", "unknown", EI, APD, "drop"]);
 }
