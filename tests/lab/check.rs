@@ -1,9 +1,10 @@
 //! `ice-probe check` behind the kernel's NATs: the right verdict and exit code,
 //! and no `no` where the truth is `unknown`.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -164,6 +165,47 @@ fn a_check_tries_every_stage_of_a_relay() {
     assert_eq!((code, stages(&report)), (0, good(&all)), "{report:#}");
     let (code, report) = bench.check_turn(&format!("turn:{}", bench.at[0]));
     assert_eq!((code, stages(&report)), (0, good(&all[2..])), "{report:#}");
+}
+
+/// A router that speaks NAT-PMP and says that it is behind a carrier's NAT.
+#[test]
+fn a_second_nat_shows_where_the_router_tells_its_address() {
+    if !ready("check::a_second_nat_shows_where_the_router_tells_its_address") {
+        return;
+    }
+    // This one lets in what is for itself.
+    let inner = Nat { poisoned: true, ..Nat::PORT_RESTRICTED };
+    let double = Cell { outer: [Some(Nat::PORT_RESTRICTED), None], ..cell(inner) };
+    let bench = Bench::new(&double);
+    let router =
+        bench.lab.nat(0).run(|| UdpSocket::bind("10.1.0.1:5351")).expect("it is its address");
+    router.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout can be set");
+    let is_over = AtomicBool::new(false);
+    let (code, report) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut request = [0; 1100];
+            while !is_over.load(Ordering::Relaxed) {
+                let Ok((_, from)) = router.recv_from(&mut request) else { continue };
+                // RFC 6886 §3.2 and §3.5: the outer address, or "unsupported version".
+                let answer: &[u8] = match request[..2] {
+                    [0, 0] => &[0, 128, 0, 0, 0, 0, 0, 9, 100, 64, 1, 2],
+                    _ => &[0, 128, 0, 1, 0, 0, 0, 9],
+                };
+                let _ = router.send_to(answer, from);
+            }
+        });
+        let checked = bench.check_stun();
+        is_over.store(true, Ordering::Relaxed);
+        checked
+    });
+    let said = &report["port-mapping"];
+    assert_eq!((code, &said["gateway"]), (0, &"10.1.0.1".into()), "{report:#}");
+    assert_eq!(said["nat-pmp"]["external"], "100.64.1.2", "{report:#}");
+    assert_eq!(
+        (&said["pcp"]["answer"], &said["upnp"]["answer"]),
+        (&"silent".into(), &"silent".into())
+    );
+    assert!(report["verdict"]["warnings"].to_string().contains("two NATs"), "{report:#}");
 }
 
 #[test]

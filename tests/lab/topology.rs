@@ -213,6 +213,12 @@ impl Lab {
         other
     }
 
+    /// The NAT next to a host.
+    pub(crate) fn nat(&self, host: usize) -> &Namespace {
+        let [nats, _] = &self._nats;
+        &nats[if self.cell.shared { 0 } else { host }]
+    }
+
     /// Takes a host's address away, and gives it 10.N.0.`last`.
     pub(crate) fn move_host(&self, host: usize, last: u8) {
         let (host, number) = (&self.hosts[host], host + 1);

@@ -86,7 +86,7 @@ impl Bench {
     ) -> u16 {
         let request = self.request(method, attributes, credentials);
         match self.judge(CLIENT, &request) {
-            Verdict::Answered => Message::parse(&self.out).unwrap().error().unwrap().code,
+            Verdict::Answered(_) => Message::parse(&self.out).unwrap().error().unwrap().code,
             Verdict::Passed(_) => 0,
             other => panic!("{other:?}"),
         }

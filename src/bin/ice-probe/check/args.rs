@@ -16,7 +16,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 A server with two addresses (RFC 5780; `ice-probe serve` with two --listen) tells how
 the NAT filters, too; without one, give two servers, and their answers are compared.
-Nobody is asked who was not named. A check takes some 10 seconds.
+Nobody outside is asked who was not named; the router is, whether it maps ports. A
+check takes some 10 seconds.
 
 What is not known is called unknown. Where every STUN server failed, or every TURN
 server, the exit code says why; one that failed beside another is a warning.";
@@ -44,6 +45,9 @@ pub(crate) struct Options {
     /// Use only this local address; repeatable
     #[arg(long, value_name = "IP")]
     pub(crate) bind: Vec<IpAddr>,
+    /// Do not ask the router whether it maps ports (PCP, NAT-PMP, UPnP)
+    #[arg(long)]
+    pub(crate) no_port_mapping: bool,
     /// Use IPv4 only
     #[arg(long, conflicts_with = "ipv6_only")]
     pub(crate) ipv4_only: bool,

@@ -7,6 +7,7 @@ use floe::net::{self, Family};
 use serde_json::{Value, json};
 
 use super::outlooks::{Row, peer_word, rows};
+use super::port_mapping::{PortMapping, Told};
 use super::survey::{FamilyReport, Interface, Stun, Survey, Turn};
 use super::verdict::Verdict;
 use crate::words::millis;
@@ -31,9 +32,24 @@ pub(crate) fn object(survey: &Survey, verdict: &Verdict) -> Value {
         "families": survey.families.iter().map(family).collect::<Vec<_>>(),
         "turn": survey.turn.iter().map(turn).collect::<Vec<_>>(),
         "simultaneous-open": crossing(survey.crossing),
+        "port-mapping": survey.port_mapping.as_ref().map(port_mapping),
         "nat64": survey.nat64,
         "what-if": rows(survey).iter().map(row).collect::<Vec<_>>(),
         "elapsed-ms": millis(survey.elapsed),
+    })
+}
+
+fn port_mapping(router: &PortMapping) -> Value {
+    let told = |told: &Told| match told {
+        Told::External(ip) => json!({"answer": "yes", "external": ip}),
+        Told::Refused(text) => json!({"answer": "refused", "text": text}),
+        Told::Silent => json!({"answer": "silent"}),
+    };
+    json!({
+        "gateway": router.gateway,
+        "pcp": told(&router.pcp),
+        "nat-pmp": told(&router.nat_pmp),
+        "upnp": told(&router.upnp),
     })
 }
 

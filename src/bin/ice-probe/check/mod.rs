@@ -4,6 +4,7 @@ mod args;
 mod interfaces;
 mod json;
 mod outlooks;
+mod port_mapping;
 mod survey;
 mod text;
 mod verdict;

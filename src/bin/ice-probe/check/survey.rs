@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::args::Options;
 use super::interfaces::{self, View};
+use super::port_mapping::{self, PortMapping};
 use crate::exit::{Exit, Failure};
 
 /// How long a name may take to resolve.
@@ -35,6 +36,8 @@ pub(crate) struct Survey {
     pub(crate) families: Vec<FamilyReport>,
     pub(crate) turn: Vec<Turn>,
     pub(crate) crossing: Crossing,
+    /// What the router says; `None` where it was not asked.
+    pub(crate) port_mapping: Option<PortMapping>,
     /// The prefix by which IPv6 hosts reach IPv4 here (RFC 7050).
     pub(crate) nat64: Option<IpAddr>,
     pub(crate) elapsed: Duration,
@@ -103,12 +106,16 @@ pub(crate) async fn survey(options: &Options) -> Result<Survey, Failure> {
         let families = families(options, &local, places).await;
         (stun, nat64, families)
     };
-    let ((stun, nat64, (families, interfaces)), reports, crossing) =
-        tokio::join!(rest, doctor, crosses());
+    let router = async {
+        let is_asked = !options.no_port_mapping && !options.ipv6_only;
+        if is_asked { port_mapping::ask().await } else { None }
+    };
+    let ((stun, nat64, (families, interfaces)), reports, crossing, port_mapping) =
+        tokio::join!(rest, doctor, crosses(), router);
     let turn = turn.into_iter().zip(reports);
     let turn = turn.map(|(server, report)| Turn { server, report }).collect();
     let elapsed = start.elapsed();
-    Ok(Survey { interfaces, stun, families, turn, crossing, nat64, elapsed })
+    Ok(Survey { interfaces, stun, families, turn, crossing, port_mapping, nat64, elapsed })
 }
 
 /// The addresses that may be used.

@@ -10,6 +10,7 @@ use owo_colors::OwoColorize;
 
 use super::json;
 use super::outlooks::{peer_word, rows};
+use super::port_mapping::Told;
 use super::survey::{FamilyReport, Interface, Survey, Turn};
 use super::verdict::Verdict;
 use crate::exit::Exit;
@@ -51,6 +52,7 @@ fn report(out: &mut String, survey: &Survey, verdict: &Verdict) -> fmt::Result {
     }
     write_outlook(out, survey)?;
     write_interfaces(out, survey)?;
+    write_router(out, survey)?;
     writeln!(out, "\nSimultaneous open of TCP by this system: {}", crossing(survey.crossing))?;
     writeln!(out, "This check took {}.", seconds(survey.elapsed))
 }
@@ -218,6 +220,24 @@ fn write_turn(out: &mut String, Turn { server, report }: &Turn) -> fmt::Result {
         }
     }
     report.relayed.map_or(Ok(()), |relayed| writeln!(out, "  relays at {relayed}"))
+}
+
+fn write_router(out: &mut String, survey: &Survey) -> fmt::Result {
+    let Some(router) = &survey.port_mapping else { return Ok(()) };
+    writeln!(out, "\n{}", format_args!("Router {}", router.gateway).bold())?;
+    for (protocol, told) in router.all() {
+        let name = match protocol {
+            "pcp" => "PCP",
+            "nat-pmp" => "NAT-PMP",
+            _ => "UPnP",
+        };
+        match told {
+            Told::External(ip) => row(out, name, format_args!("yes, outside it is {ip}"))?,
+            Told::Refused(text) => paragraph(out, &format!("  {name:<20} refuses: "), text)?,
+            Told::Silent => row(out, name, "no answer")?,
+        }
+    }
+    Ok(())
 }
 
 fn write_outlook(out: &mut String, survey: &Survey) -> fmt::Result {

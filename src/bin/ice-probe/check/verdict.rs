@@ -1,6 +1,8 @@
 //! What it comes to: in plain words, with the reasons and what to do, and as an
 //! exit code.
 
+use std::net::IpAddr;
+
 use floe::agent::TurnTransport;
 use floe::discovery::{Behavior, Dependence};
 use floe::driver::discovery::{TcpAnswer, TurnStage};
@@ -142,7 +144,10 @@ impl Facts {
         if self.is_blocked() {
             holding.push(Exit::UdpBlocked);
         }
-        if self.direct() == Some(false) {
+        // Where UDP goes by a relay and nothing is known of TCP, that is what is
+        // to be expected.
+        let is_dependent = self.udp.answered && is_dependent(self.udp_mapping);
+        if self.direct() == Some(false) || (self.direct().is_none() && is_dependent) {
             holding.push(Exit::Relayed);
         }
         Exit::first_of(&holding)
@@ -160,6 +165,11 @@ impl Reached {
 fn cause(turn: &Turn) -> Option<Cause> {
     let failure = turn.report.failure().map(|(_, failure)| failure.cause);
     failure.filter(|_| !turn.report.is_allocated())
+}
+
+/// Known, and not to be endpoint-independent.
+fn is_dependent(mapping: Behavior) -> bool {
+    !matches!(mapping, Behavior::Unknown | Behavior::Is(Dependence::Endpoint))
 }
 
 /// Of two families the one that lets more happen.
@@ -255,7 +265,11 @@ fn relayed(facts: &Facts) -> Words {
     };
     let reason = "The NAT gives each destination another port (a symmetric NAT), so a peer cannot \
                   know where to send.";
-    ("Most peers are reached only through a relay.", vec![reason], advice)
+    let text = match facts.direct() {
+        Some(_) => "Most peers are reached only through a relay.",
+        None => "Over UDP most peers are reached only through a relay; over TCP it is unknown.",
+    };
+    (text, vec![reason], advice)
 }
 
 fn direct(facts: &Facts) -> Words {
@@ -312,7 +326,15 @@ fn hints(survey: &Survey, verdict: &mut Verdict) {
             verdict.warnings.push("A carrier's NAT (100.64.0.0/10) is on the way.".into());
         }
     }
-    if !survey.interfaces.is_empty() && survey.nat64.is_some() {
+    let udp = survey.families.iter().filter_map(|family| family.udp.as_ref()?.as_ref().ok());
+    let mapped = udp.filter_map(|report| report.mapped).map(|at| at.ip()).find(IpAddr::is_ipv4);
+    if survey.port_mapping.as_ref().is_some_and(|router| router.is_double(mapped)) {
+        verdict.warnings.push(
+            "There are two NATs: the router's outer address is not the one that servers see."
+                .into(),
+        );
+    }
+    if survey.nat64.is_some() {
         verdict.warnings.push("This network reaches IPv4 through a NAT64.".into());
     }
 }
@@ -374,7 +396,8 @@ mod tests {
                 Exit::UdpBlocked,
                 Some(false),
             ),
-            (unknown, Exit::Direct, None),
+            (unknown.clone(), Exit::Direct, None),
+            (Facts { udp_mapping: SYMMETRIC, ..unknown }, Exit::Relayed, None),
             (silent.clone(), Exit::NoServer, None),
             (Facts { unresolved: 1, ..silent.clone() }, Exit::Unresolved, None),
             (Facts { turn: vec![Some(Cause::Tls)], ..silent.clone() }, Exit::Tls, None),

@@ -124,7 +124,7 @@ impl Exchange {
         let due = due.map_or(limit, |due| self.start + due.since_epoch()).min(limit);
         let due = if self.stage == TurnStage::Echo { due.min(self.next_echo) } else { due };
         match self.next(due).await? {
-            Came::FromServer(bytes) => self.from_server(&bytes, report),
+            Came::FromServer(bytes) => self.hear(&bytes, report),
             Came::FromRelay(bytes) => Ok(bytes == self.token),
             Came::Nothing => {
                 let now = self.now();
@@ -181,14 +181,14 @@ impl Exchange {
                     let from = Some(self.to);
                     Ok(received(socket, from).map_or(Came::Nothing, Came::FromServer))
                 }
-                _ = outside => Ok(self.from_outside()),
+                _ = outside => Ok(self.heard_outside()),
                 () = tokio::time::sleep_until(due) => Ok(Came::Nothing),
             },
             Leg::Stream(stream) => {
                 let space = self.deframer.space();
                 let read = tokio::select! {
                     read = stream.read(space) => read.map_err(|_| ended())?,
-                    _ = outside => return Ok(self.from_outside()),
+                    _ = outside => return Ok(self.heard_outside()),
                     () = tokio::time::sleep_until(due) => return Ok(Came::Nothing),
                 };
                 if read == 0 {
@@ -206,12 +206,12 @@ impl Exchange {
         frame.map(of).map_err(|error| StageFailure::new(Cause::Answered, error.to_string()))
     }
 
-    fn from_outside(&self) -> Came {
+    fn heard_outside(&self) -> Came {
         let bytes = self.outside.as_ref().and_then(|socket| received(socket, None));
         bytes.map_or(Came::Nothing, Came::FromRelay)
     }
 
-    fn from_server(&mut self, bytes: &[u8], report: &mut TurnReport) -> Result<bool, StageFailure> {
+    fn hear(&mut self, bytes: &[u8], report: &mut TurnReport) -> Result<bool, StageFailure> {
         if let Some(Unwrapped::Data { peer, payload }) = self.client.unwrap(bytes) {
             if payload != self.token {
                 return Ok(false);
