@@ -93,12 +93,12 @@ impl Reach {
         to: &[SocketAddr],
     ) -> Result<Reached, Refusal> {
         let deadline = Instant::now() + self.limit;
-        let (stream, to) = self.connect(server, to, deadline).await?;
+        let (stream, to) = self.open_plain(server, to, deadline).await?;
         self.agree(stream, server, to, deadline).await
     }
 
     /// The TCP connection, and where it leads.
-    pub(super) async fn connect(
+    pub(super) async fn open_plain(
         &self,
         server: &TurnServer,
         to: &[SocketAddr],

@@ -206,7 +206,7 @@ async fn reach(
     }
     let reach = Reach::to(server, config);
     let since = Instant::now();
-    let connected = reach.connect(server, addresses, since + PATIENCE).await;
+    let connected = reach.open_plain(server, addresses, since + PATIENCE).await;
     report.note(TurnStage::Connect, since, connected.as_ref().err().map(failure));
     let (stream, to) = connected.ok()?;
     let since = Instant::now();
