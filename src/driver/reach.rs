@@ -78,11 +78,12 @@ impl Reach {
     /// The way to one server, whether an agent of this configuration has it or
     /// not.
     pub(super) fn to(server: &TurnServer, config: &AgentConfig) -> Self {
-        Reach {
-            #[cfg(feature = "tls")]
-            tls: tls_settings(std::slice::from_ref(server), config),
-            ..Reach::new(config)
-        }
+        let reach = Reach::new(config);
+        #[cfg(feature = "tls")]
+        let reach = Reach { tls: tls_settings(std::slice::from_ref(server), config), ..reach };
+        #[cfg(not(feature = "tls"))]
+        let _ = server;
+        reach
     }
 
     /// Opens a connection to one of the addresses of a server, of which those
