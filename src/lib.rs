@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod candidate;
 pub mod check;
+pub mod discovery;
 pub mod gather;
 pub mod net;
 pub mod punch;

@@ -28,6 +28,7 @@ mod config;
 mod connection;
 #[cfg(feature = "rendezvous")]
 mod dial;
+pub mod discovery;
 mod drive;
 mod error;
 mod events;

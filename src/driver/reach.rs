@@ -70,9 +70,20 @@ impl Reach {
             options: BindOptions { ports: None, class: config.traffic_class },
             proxy: config.proxy.clone(),
             #[cfg(feature = "tls")]
-            tls: tls_settings(config),
+            tls: tls_settings(&config.ice.turn_servers, config),
             limit: config.ice.gather_timeout * 7 / 8,
         }
+    }
+
+    /// The way to one server, whether an agent of this configuration has it or
+    /// not.
+    pub(super) fn to(server: &TurnServer, config: &AgentConfig) -> Self {
+        let reach = Reach::new(config);
+        #[cfg(feature = "tls")]
+        let reach = Reach { tls: tls_settings(std::slice::from_ref(server), config), ..reach };
+        #[cfg(not(feature = "tls"))]
+        let _ = server;
+        reach
     }
 
     /// Opens a connection to one of the addresses of a server, of which those
@@ -83,15 +94,34 @@ impl Reach {
         to: &[SocketAddr],
     ) -> Result<Reached, Refusal> {
         let deadline = Instant::now() + self.limit;
-        let (stream, to) = match &self.proxy {
-            None => {
-                let attempt = timeout_at(deadline, first_of(to, &self.options)).await;
-                let stream = attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-                let remote = stream.remote();
-                (stream, remote)
-            }
-            Some(proxy) => self.open_through(proxy, server, to, deadline).await?,
+        let (stream, to) = self.open_plain(server, to, deadline).await?;
+        self.agree(stream, server, to, deadline).await
+    }
+
+    /// The TCP connection, and where it leads.
+    pub(super) async fn open_plain(
+        &self,
+        server: &TurnServer,
+        to: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(TcpStream, SocketAddr), Refusal> {
+        let Some(proxy) = &self.proxy else {
+            let attempt = timeout_at(deadline, first_of(to, &self.options)).await;
+            let stream = attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            let remote = stream.remote();
+            return Ok((stream, remote));
         };
+        self.open_through(proxy, server, to, deadline).await
+    }
+
+    /// TLS on it, where the server wants that.
+    pub(super) async fn agree(
+        &self,
+        stream: TcpStream,
+        server: &TurnServer,
+        to: SocketAddr,
+        deadline: Instant,
+    ) -> Result<Reached, Refusal> {
         match server.transport {
             TurnTransport::Tls => {
                 let stream = self.secure(stream, server, to, deadline).await?;
@@ -187,9 +217,9 @@ impl Reach {
 
 /// What TLS needs, if a server is reached so.
 #[cfg(feature = "tls")]
-fn tls_settings(config: &AgentConfig) -> Option<TlsSettings> {
+fn tls_settings(servers: &[TurnServer], config: &AgentConfig) -> Option<TlsSettings> {
     let is_secure = |server: &TurnServer| server.transport == TurnTransport::Tls;
-    if !config.ice.turn_servers.iter().any(is_secure) {
+    if !servers.iter().any(is_secure) {
         return None;
     }
     let settings = TlsSettings::new(&config.roots);

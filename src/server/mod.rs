@@ -1,10 +1,13 @@
 //! Embedded servers for demonstrations, tests and small installations:
 //! [`StunServer`] answers Binding over UDP and TCP (RFC 8489 §12), without
-//! credentials, and [`TurnServer`] relays besides (RFC 8656), also over TLS.
-//! At a [`RendezvousServer`] two sides find each other by a name.
+//! credentials, from two addresses as RFC 5780 wants it, and [`TurnServer`]
+//! relays besides (RFC 8656), also over TLS. At a [`RendezvousServer`] two sides
+//! find each other by a name.
 
+mod behavior;
 mod binding;
 mod classic;
+mod dial_back;
 mod rate;
 mod rendezvous;
 mod sources;
@@ -20,6 +23,9 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
 use crate::driver::transport::{self, BindOptions, Drained, TcpListener, UdpSocket};
+use behavior::{Place, Siblings};
+use binding::Reply;
+use dial_back::DialBacks;
 use rate::RateLimit;
 
 pub use rendezvous::{RendezvousConfig, RendezvousLimits, RendezvousServer};
@@ -45,6 +51,8 @@ struct Counters {
 impl StunServer {
     /// Binds a socket of UDP and a listener of TCP to each address (port 0
     /// leaves the port, the same for both, to the system) and answers on them.
+    /// Where two of the addresses have the same two ports, it answers there from
+    /// the address or port that a client asks for (RFC 5780).
     ///
     /// # Errors
     ///
@@ -55,14 +63,45 @@ impl StunServer {
     /// Outside of a tokio runtime.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
         let sockets = addresses.iter().map(bind_both).collect::<io::Result<Vec<_>>>()?;
-        let addresses = sockets.iter().map(|(socket, _)| socket.local()).collect();
-        let counters = Arc::new(Counters::default());
-        let mut tasks = Vec::new();
-        for (socket, listener) in sockets {
-            tasks.push(tokio::spawn(serve(socket, counters.clone())).abort_handle());
-            tasks.push(tokio::spawn(stream::serve(listener, counters.clone())).abort_handle());
+        Ok(Self::start(sockets))
+    }
+
+    /// [`StunServer::bind`] that makes do with those addresses that can be
+    /// bound, and says what the system says of the others.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn bind_some(addresses: &[SocketAddr]) -> (Self, Vec<(SocketAddr, io::Error)>) {
+        let (mut sockets, mut failures) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match bind_both(address) {
+                Ok(both) => sockets.push(both),
+                Err(error) => failures.push((*address, error)),
+            }
         }
-        Ok(StunServer { addresses, counters, tasks })
+        (Self::start(sockets), failures)
+    }
+
+    fn start(sockets: Vec<(UdpSocket, TcpListener)>) -> Self {
+        let addresses: Vec<SocketAddr> = sockets.iter().map(|(socket, _)| socket.local()).collect();
+        let (quads, counters) = (behavior::quads(&addresses), Arc::new(Counters::default()));
+        let (udp, tcp): (Vec<_>, Vec<_>) =
+            sockets.into_iter().map(|(socket, listener)| (Arc::new(socket), listener)).unzip();
+        let mut tasks = Vec::new();
+        for socket in &udp {
+            let place = Place::new(socket.local(), &quads, false);
+            let siblings = Siblings::of(place.local, &quads, &udp);
+            let serving = serve(socket.clone(), place, siblings, counters.clone());
+            tasks.push(tokio::spawn(serving).abort_handle());
+        }
+        let dial_backs = Arc::new(DialBacks::default());
+        for listener in tcp {
+            let place = Place::new(listener.local(), &quads, true);
+            let serving = stream::serve(listener, place, dial_backs.clone(), counters.clone());
+            tasks.push(tokio::spawn(serving).abort_handle());
+        }
+        StunServer { addresses, counters, tasks }
     }
 
     /// The addresses that it is bound to, in the order of [`StunServer::bind`].
@@ -124,8 +163,14 @@ impl Drop for StunServer {
     }
 }
 
-async fn serve(socket: UdpSocket, counters: Arc<Counters>) {
-    let mut rate = RateLimit::new(Instant::now());
+async fn serve(
+    socket: Arc<UdpSocket>,
+    place: Place,
+    siblings: Option<Siblings>,
+    counters: Arc<Counters>,
+) {
+    let start = Instant::now();
+    let (mut rate, mut long_rate) = (RateLimit::new(start), RateLimit::of_long_answers(start));
     let mut response = Vec::with_capacity(128);
     // An error here means that the runtime shuts down.
     while socket.readable().await.is_ok() {
@@ -134,9 +179,17 @@ async fn serve(socket: UdpSocket, counters: Arc<Counters>) {
             let now = Instant::now();
             for glued in received.iter() {
                 for bytes in glued.datagrams() {
-                    let answered = binding::respond(bytes, glued.from, &mut response)
-                        && rate.admits(glued.from.ip(), now)
-                        && socket.send_now(glued.from, &response).is_ok();
+                    let from = glued.from;
+                    let has_budget = || long_rate.admits(from.ip(), now);
+                    let reply = binding::respond(bytes, from, &place, has_budget, &mut response);
+                    let answered = match reply.filter(|_| rate.admits(from.ip(), now)) {
+                        Some(Reply::Written(change)) => {
+                            let beside = siblings.as_ref().and_then(|all| all.beside(change));
+                            beside.unwrap_or(&socket).send_now(from, &response).is_ok()
+                        }
+                        // Those are of connections.
+                        Some(Reply::DialBack(_)) | None => false,
+                    };
                     let counter = if answered { &counters.answered } else { &counters.dropped };
                     counter.fetch_add(1, Ordering::Relaxed);
                 }

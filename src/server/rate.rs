@@ -10,6 +10,10 @@ const PER_SOURCE: u32 = 1_000;
 /// reach, new ones are not served until the second ends.
 const SOURCES: usize = 4_096;
 
+/// Longer answers a second to one source: a client asks for ten at most
+/// (RFC 5780 §5), and there may be a few behind one address.
+const LONG_PER_SOURCE: u32 = 50;
+
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counts requests a source and second, or another time.
@@ -29,6 +33,11 @@ impl RateLimit {
     /// Each source has `per_source` requests in a window of `length`.
     pub(super) fn with(per_source: u32, length: Duration, now: Instant) -> Self {
         RateLimit { per_source, length, window: now, counts: HashMap::new() }
+    }
+
+    /// One for answers that are much longer than what they answer.
+    pub(super) fn of_long_answers(now: Instant) -> Self {
+        Self::with(LONG_PER_SOURCE, WINDOW, now)
     }
 
     /// Whether a request of this source is answered.

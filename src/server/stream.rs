@@ -11,6 +11,9 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::behavior::Place;
+use super::binding::Reply;
+use super::dial_back::DialBacks;
 use super::rate::RateLimit;
 use super::sources::Sources;
 use super::{Counters, binding, rest_after};
@@ -21,7 +24,12 @@ use crate::tcp::{Deframer, Framing};
 const IDLE: Duration = Duration::from_secs(300);
 
 /// Serves what the listener takes in. Its connections end with it.
-pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    place: Place,
+    dial_backs: Arc<DialBacks>,
+    counters: Arc<Counters>,
+) {
     let rate = Arc::new(Mutex::new(RateLimit::new(Instant::now())));
     let sources = Arc::new(Sources::default());
     let mut connections = JoinSet::new();
@@ -41,9 +49,10 @@ pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
             continue;
         }
         let (counters, rate, sources) = (counters.clone(), rate.clone(), sources.clone());
+        let dial_backs = dial_backs.clone();
         connections.spawn(async move {
             // An error is the end of a connection, and nothing else.
-            let _ = answer(&stream, &counters, &rate).await;
+            let _ = answer(&stream, &place, &dial_backs, &counters, &rate).await;
             stream.close();
             sources.leave(source);
         });
@@ -54,6 +63,8 @@ pub(super) async fn serve(listener: TcpListener, counters: Arc<Counters>) {
 /// comes on it.
 async fn answer(
     stream: &TcpStream,
+    place: &Place,
+    dial_backs: &DialBacks,
     counters: &Counters,
     rate: &Mutex<RateLimit>,
 ) -> io::Result<()> {
@@ -66,13 +77,16 @@ async fn answer(
             return Ok(());
         }
         while let Some(request) = deframer.next_frame().map_err(io::Error::other)? {
-            let answered = binding::respond(request, remote, &mut response)
-                && rate.lock().admits(remote.ip(), Instant::now());
-            let counter = if answered { &counters.answered } else { &counters.dropped };
+            let reply = binding::respond(request, remote, place, || true, &mut response);
+            let reply = reply.filter(|_| rate.lock().admits(remote.ip(), Instant::now()));
+            let counter = if reply.is_some() { &counters.answered } else { &counters.dropped };
             counter.fetch_add(1, Ordering::Relaxed);
-            if answered {
-                timeout(IDLE, write(stream, &response)).await??;
+            let Some(reply) = reply else { continue };
+            if let Reply::DialBack(request) = reply {
+                let outcome = dial_backs.attempt(place, request.change, remote).await;
+                request.conclude(remote, place, outcome, &mut response);
             }
+            timeout(IDLE, write(stream, &response)).await??;
         }
     }
 }

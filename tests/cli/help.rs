@@ -23,6 +23,11 @@ fn of_demo() {
 }
 
 #[test]
+fn of_check() {
+    insta::assert_snapshot!("check", help(&["check", "--help"]));
+}
+
+#[test]
 fn of_stdio() {
     insta::assert_snapshot!("stdio", help(&["stdio", "--help"]));
 }

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "cli")]
 
+mod check;
 mod connect;
 mod demo;
 mod explain;

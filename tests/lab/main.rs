@@ -5,6 +5,7 @@
 
 mod agents;
 mod capture;
+mod check;
 mod checksum;
 mod claims;
 mod connect;

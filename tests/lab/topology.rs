@@ -198,6 +198,27 @@ impl Lab {
         STUN_PORTS.map(|port| SocketAddr::new(plan.public(SERVER), port))
     }
 
+    /// Gives the server an address beside its own, which the NATs know of, too.
+    pub(crate) fn give_server_another(&self) -> IpAddr {
+        let plan = Plan { family: self.cell.family };
+        let other = plan.public(SERVER + 1);
+        self.server.ip(&plan.address(&other.to_string(), "eth0"));
+        let [nats, outer] = &self._nats;
+        let sides = if self.cell.shared { 1 } else { 2 };
+        for side in 0..sides {
+            let nat = if self.cell.outer[side].is_some() { &outer[side] } else { &nats[side] };
+            let hardware = format!("02:00:00:00:00:{SERVER:02x}");
+            nat.ip(&format!("neighbour add {other} lladdr {hardware} dev wan nud permanent"));
+        }
+        other
+    }
+
+    /// The NAT next to a host.
+    pub(crate) fn nat(&self, host: usize) -> &Namespace {
+        let [nats, _] = &self._nats;
+        &nats[if self.cell.shared { 0 } else { host }]
+    }
+
     /// Takes a host's address away, and gives it 10.N.0.`last`.
     pub(crate) fn move_host(&self, host: usize, last: u8) {
         let (host, number) = (&self.hosts[host], host + 1);

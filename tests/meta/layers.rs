@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("punch", BASE),
     // Messages between two sides that share a code: of ICE it knows nothing.
     ("rendezvous", BASE),
+    ("discovery", &["net", "timer", "rng", "stun"]),
     ("agent", CORE),
     // What signalling carries, in the words of SDP: nothing in the crate needs it.
     ("sdp", &["net", "candidate", "agent"]),
@@ -40,6 +41,7 @@ const DRIVER: &[&str] = &[
     "punch",
     "check",
     "gather",
+    "discovery",
     "agent",
 ];
 const ABOVE: &[&str] = &[
@@ -53,6 +55,7 @@ const ABOVE: &[&str] = &[
     "punch",
     "check",
     "gather",
+    "discovery",
     "agent",
     "driver",
     "rendezvous",

@@ -13,6 +13,7 @@ const CORE: &[&str] = &[
     "check",
     "turn",
     "gather",
+    "discovery",
     "punch",
     "rendezvous",
     "agent",

@@ -1,6 +1,7 @@
 //! The embedded TURN server on real sockets of loopback, asked with messages
 //! made by hand and by the client of the crate `turn`.
 
+mod behavior;
 mod client;
 #[path = "../coturn/mod.rs"]
 #[allow(dead_code, reason = "the tests of agents use the rest")]

@@ -11,6 +11,7 @@ use floe::check::Role;
 use floe::driver::UriRule;
 use serde_json::{Value, json};
 
+use crate::check;
 use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::explain;
@@ -47,12 +48,20 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "Examples:
   ice-probe demo
   ice-probe stdio --controlling --stun stun:192.0.2.1
+  ice-probe check --stun stun:192.0.2.1
   ice-probe serve
 
 `ice-probe COMMAND --help` shows the options and examples of a command.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Look at this machine's network: what it lets happen, and why
+    ///
+    /// Says whether direct connections are likely and why, then how the NAT maps and filters UDP
+    /// and TCP (RFC 5780), how each stage of a TURN server goes, and what to expect with peers
+    /// behind other NATs.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Options),
     /// Connect two agents on this machine and show what happens
     ///
     /// Starts a STUN server on loopback and two agents that gather candidates, check the

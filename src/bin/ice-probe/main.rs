@@ -1,6 +1,7 @@
 //! `ice-probe`: why two machines connect, or do not.
 
 mod args;
+mod check;
 mod connect;
 mod demo;
 mod eventlog;
@@ -64,6 +65,7 @@ fn run(args: &Args) -> Result<Exit, Failure> {
         )?;
     let result = runtime.block_on(async {
         match &args.command {
+            Command::Check(check) => check::run(check).await,
             Command::Demo(demo) => demo::run(demo).await,
             Command::Stdio(stdio) => stdio::run(stdio).await,
             Command::Serve(serve) => serve::run(serve).await,

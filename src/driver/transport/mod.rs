@@ -26,7 +26,8 @@ pub(crate) use proxy::{Target, TunnelError, tunnel};
 pub(crate) use received::{Glued, with_buffers};
 pub(crate) use stream::Stream;
 pub(crate) use tcp::{
-    Connecting, TcpListener, TcpStream, connect_tcp, listen_tcp, opens_from_both_ends,
+    Connecting, Crossed, TcpListener, TcpStream, connect_tcp, listen_tcp, opens_from_both_ends,
+    opens_to_itself,
 };
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use tls::fixture as tls_fixture;

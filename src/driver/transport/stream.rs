@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -66,6 +67,32 @@ impl Stream {
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => stream.try_write(parts),
         }
+    }
+
+    /// Waits for something to read, and reads it; one task may. Nothing is the
+    /// end.
+    pub(crate) async fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            poll_fn(|cx| self.poll_readable(cx)).await?;
+            match self.try_read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Writes all of it, whenever there is room; one task may.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.try_write(&[IoSlice::new(bytes)]) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll_fn(|cx| self.poll_writable(cx)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Says that nothing more will be written.

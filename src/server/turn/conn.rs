@@ -94,7 +94,7 @@ impl Conn for LegConn {
     }
 
     fn local_addr(&self) -> Result<SocketAddr> {
-        Ok(self.leg.local)
+        Ok(self.leg.place.local)
     }
 
     fn remote_addr(&self) -> Option<SocketAddr> {

@@ -12,7 +12,9 @@ use super::nonce::{Freshness, Nonces};
 use super::policy::Guard;
 use super::requests::{Request, task};
 use super::table::{Client, Table};
-use crate::server::binding;
+use crate::discovery::Change;
+use crate::server::behavior::Place;
+use crate::server::binding::{self, Reply};
 use crate::server::rate::RateLimit;
 use crate::stun::{
     Algorithm, AttributeType, Builder, Class, Fingerprint, Integrity, IntegrityKey, Message,
@@ -27,12 +29,22 @@ pub(super) const MAX_MESSAGE: usize = 1_500;
 pub(super) enum Verdict {
     /// Nothing.
     Dropped,
-    /// It is answered at once, with what was written.
-    Answered,
+    /// It is answered at once, with what was written, from there.
+    Answered(Change),
+    /// The client is called back, and then it is answered.
+    DialBack(binding::Request),
     /// It goes to the server behind as it is.
     Relayed,
     /// The server behind gets a job.
     Passed(Job),
+}
+
+/// What a leg serves, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Served<'a> {
+    /// The families that it relays.
+    pub(super) families: &'a [u8],
+    pub(super) place: &'a Place,
 }
 
 /// Accounts, limits, and the allocations of all legs.
@@ -46,6 +58,8 @@ pub(super) struct Front {
     pub(super) table: Table,
     /// Of sources that anybody may forge.
     rate: RateLimit,
+    /// Of them, for answers that are longer.
+    long_rate: RateLimit,
     /// Of clients that have a nonce of ours, and so are where they say.
     known_rate: RateLimit,
 }
@@ -84,16 +98,16 @@ impl Front {
             guard,
             table: Table::default(),
             rate: RateLimit::new(now),
+            long_rate: RateLimit::of_long_answers(now),
             known_rate: RateLimit::new(now),
         }
     }
 
-    /// Judges one message; an answer is written into `out`. `families` are
-    /// those that the client's leg relays.
+    /// Judges one message that came on a leg; an answer is written into `out`.
     pub(super) fn judge(
         &mut self,
         client: Client,
-        families: &[u8],
+        served: Served<'_>,
         bytes: &[u8],
         now: Instant,
         out: &mut Vec<u8>,
@@ -102,12 +116,14 @@ impl Front {
             return self.judge_channel_data(client, bytes, now);
         }
         let Ok(message) = Message::parse(bytes) else {
-            return self.judge_binding(client.1, bytes, now, out);
+            return self.judge_binding(client.1, served.place, bytes, now, out);
         };
         match (message.class(), message.method()) {
-            (Class::Request, Method::BINDING) => self.judge_binding(client.1, bytes, now, out),
+            (Class::Request, Method::BINDING) => {
+                self.judge_binding(client.1, served.place, bytes, now, out)
+            }
             (Class::Request, method) if SERVED.contains(&method) => {
-                self.judge_request(client, families, &message, now, out)
+                self.judge_request(client, served.families, &message, now, out)
             }
             (Class::Indication, Method::SEND) => self.judge_send(client, &message, now),
             _ => Verdict::Dropped,
@@ -117,14 +133,17 @@ impl Front {
     fn judge_binding(
         &mut self,
         from: SocketAddr,
+        place: &Place,
         bytes: &[u8],
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Verdict {
-        if binding::respond(bytes, from, out) && self.rate.admits(from.ip(), now) {
-            Verdict::Answered
-        } else {
-            Verdict::Dropped
+        let has_budget = || self.long_rate.admits(from.ip(), now);
+        let reply = binding::respond(bytes, from, place, has_budget, out);
+        match reply.filter(|_| self.rate.admits(from.ip(), now)) {
+            None => Verdict::Dropped,
+            Some(Reply::Written(change)) => Verdict::Answered(change),
+            Some(Reply::DialBack(request)) => Verdict::DialBack(request),
         }
     }
 
@@ -173,7 +192,7 @@ impl Front {
             Err(Refusal::TooMany) => return Verdict::Dropped,
             Err(refusal) => {
                 self.refuse(client, message, refusal, now, out);
-                return Verdict::Answered;
+                return Verdict::Answered(Change::NONE);
             }
         };
         let with_fingerprint = message.fingerprint() == Fingerprint::Valid;
@@ -188,7 +207,7 @@ impl Front {
                 Some(allocation) if !allocation.answer.is_empty() => {
                     out.clear();
                     out.extend_from_slice(&allocation.answer);
-                    Verdict::Answered
+                    Verdict::Answered(Change::NONE)
                 }
                 _ => Verdict::Dropped,
             },
@@ -202,7 +221,7 @@ impl Front {
                 }
                 let key = self.key(user).map(|key| (key, algorithm));
                 end(answer, key, with_fingerprint);
-                Verdict::Answered
+                Verdict::Answered(Change::NONE)
             }
         }
     }

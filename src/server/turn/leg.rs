@@ -11,9 +11,13 @@ use tokio::sync::mpsc;
 
 use super::LegId;
 use super::conn::Work;
-use super::front::{Front, Verdict};
+use super::front::{Front, Served, Verdict};
 use super::splitter::pad;
+use crate::discovery::Change;
 use crate::driver::transport::{self, Drained, UdpSocket};
+use crate::server::behavior::{Place, Siblings};
+use crate::server::binding::Request;
+use crate::server::dial_back::DialBacks;
 use crate::server::{Counters, REST};
 
 /// Messages that wait for the server behind; more from datagrams are lost.
@@ -25,7 +29,8 @@ pub(super) const OUTBOX: usize = 128;
 /// Where answers and data go out.
 #[derive(Debug)]
 pub(super) enum Outlet {
-    Datagrams(UdpSocket),
+    /// With those beside it that answers may have to come from.
+    Datagrams(Arc<UdpSocket>, Option<Siblings>),
     Connections(Mutex<HashMap<SocketAddr, Outbox>>),
 }
 
@@ -41,12 +46,13 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) id: LegId,
-    pub(super) local: SocketAddr,
+    pub(super) place: Place,
     pub(super) families: Vec<u8>,
     pub(super) outlet: Outlet,
     pub(super) front: Arc<Mutex<Front>>,
     pub(super) work: mpsc::Sender<Work>,
     pub(super) counters: Arc<Counters>,
+    pub(super) dial_backs: Arc<DialBacks>,
 }
 
 /// What became of a message.
@@ -54,6 +60,8 @@ pub(super) struct Leg {
 pub(super) enum Judged {
     Dropped,
     Answered,
+    /// The client is to be called back.
+    DialBack(Request),
     /// The server behind has to do this.
     Passed(Work),
 }
@@ -63,16 +71,21 @@ impl Leg {
     pub(super) fn judge(&self, from: SocketAddr, bytes: &[u8], now: Instant) -> Judged {
         let mut answer = Vec::new();
         let client = (self.id, from);
-        let verdict = self.front.lock().judge(client, &self.families, bytes, now, &mut answer);
+        let served = Served { families: &self.families, place: &self.place };
+        let verdict = self.front.lock().judge(client, served, bytes, now, &mut answer);
         match verdict {
             Verdict::Dropped => {
                 self.count(false);
                 Judged::Dropped
             }
-            Verdict::Answered => {
+            Verdict::Answered(change) => {
                 self.count(true);
-                self.send(from, answer);
+                self.send_from(change, from, answer);
                 Judged::Answered
+            }
+            Verdict::DialBack(request) => {
+                self.count(true);
+                Judged::DialBack(request)
             }
             Verdict::Relayed => Judged::Passed(Work::Datagram(from, bytes.into())),
             Verdict::Passed(job) => {
@@ -89,9 +102,17 @@ impl Leg {
     }
 
     /// Sends to a client; what there is no room for is lost.
-    pub(super) fn send(&self, to: SocketAddr, mut message: Vec<u8>) {
+    pub(super) fn send(&self, to: SocketAddr, message: Vec<u8>) {
+        self.send_from(Change::NONE, to, message);
+    }
+
+    /// [`Leg::send`] from the address or port beside its own.
+    fn send_from(&self, change: Change, to: SocketAddr, mut message: Vec<u8>) {
         let is_sent = match &self.outlet {
-            Outlet::Datagrams(socket) => socket.send_now(to, &message).is_ok(),
+            Outlet::Datagrams(socket, siblings) => {
+                let beside = siblings.as_ref().and_then(|siblings| siblings.beside(change));
+                beside.unwrap_or(socket).send_now(to, &message).is_ok()
+            }
             Outlet::Connections(connections) => {
                 pad(&mut message);
                 let connections = connections.lock();
@@ -106,7 +127,7 @@ impl Leg {
 
     /// Serves datagrams.
     pub(super) async fn serve_datagrams(&self) {
-        let Outlet::Datagrams(socket) = &self.outlet else { return };
+        let Outlet::Datagrams(socket, _) = &self.outlet else { return };
         // An error here means that the runtime shuts down.
         while socket.readable().await.is_ok() {
             let result = transport::with_buffers(|received| {

@@ -43,8 +43,10 @@ pub use config::{Limits, TurnServerConfig, User};
 pub use policy::PeerPolicy;
 pub use tls::TlsIdentity;
 
+use super::behavior::{self, Place, Quad, Siblings};
+use super::dial_back::DialBacks;
 use super::{Counters, bind_both};
-use crate::driver::transport::{self, BindOptions, TcpListener};
+use crate::driver::transport::{self, BindOptions, TcpListener, UdpSocket};
 use crate::stun::IntegrityKey;
 use conn::LegConn;
 use front::Front;
@@ -65,6 +67,7 @@ pub struct TurnServer {
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     counters: Arc<Counters>,
+    dial_backs: Arc<DialBacks>,
     front: Arc<Mutex<Front>>,
     tasks: Vec<AbortHandle>,
     /// They end when they are dropped.
@@ -73,7 +76,7 @@ pub struct TurnServer {
 
 /// A leg before it serves.
 struct Socket {
-    local: SocketAddr,
+    place: Place,
     outlet: Outlet,
     listener: Option<TcpListener>,
     is_tls: bool,
@@ -119,7 +122,7 @@ impl TurnServer {
     }
 
     async fn start(sockets: Vec<Socket>, config: &TurnServerConfig) -> io::Result<Self> {
-        let listening: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local).collect();
+        let listening: Vec<SocketAddr> = sockets.iter().map(|socket| socket.place.local).collect();
         let (now, counters) = (Instant::now(), Arc::new(Counters::default()));
         let guard = Guard::new(&config.peers, listening, config.relay_ips.iter().copied());
         let nonces = Nonces::new(config.nonce_lifetime, now)?;
@@ -129,6 +132,7 @@ impl TurnServer {
             addresses: Vec::new(),
             tls_addresses: Vec::new(),
             counters,
+            dial_backs: Arc::default(),
             front: Arc::new(Mutex::new(front)),
             tasks: Vec::new(),
             _behind: Vec::new(),
@@ -145,7 +149,8 @@ impl TurnServer {
         socket: Socket,
         config: &TurnServerConfig,
     ) -> io::Result<()> {
-        let Socket { local, outlet, listener, is_tls } = socket;
+        let Socket { place, outlet, listener, is_tls } = socket;
+        let local = place.local;
         if is_tls {
             self.tls_addresses.push(local);
         } else if listener.is_none() {
@@ -155,12 +160,13 @@ impl TurnServer {
         let (work, waiting) = mpsc::channel(WAITING);
         let leg = Arc::new(Leg {
             id,
-            local,
+            place,
             families: ips.iter().map(|ip| requests::family_of(*ip)).collect(),
             outlet,
             front: self.front.clone(),
             work,
             counters: self.counters.clone(),
+            dial_backs: self.dial_backs.clone(),
         });
         let relays = Relays {
             ips,
@@ -248,32 +254,45 @@ fn check(config: &TurnServerConfig) -> io::Result<()> {
 
 /// The sockets that can be bound, and the addresses that cannot.
 fn bind_all(config: &TurnServerConfig) -> (Vec<Socket>, Vec<(SocketAddr, io::Error)>) {
-    let (mut sockets, mut failures) = (Vec::new(), Vec::new());
+    let (mut both, mut failures) = (Vec::new(), Vec::new());
     for address in &config.listen {
         match bind_both(address) {
-            Ok((socket, listener)) => {
-                let local = socket.local();
-                let outlet = Outlet::Datagrams(socket);
-                sockets.push(Socket { local, outlet, listener: None, is_tls: false });
-                sockets.push(connections(listener, false));
-            }
+            Ok((socket, listener)) => both.push((Arc::new(socket), listener)),
             Err(error) => failures.push((*address, error)),
         }
     }
+    let mut sockets = datagrams_and_connections(both);
     for address in config.tls.iter().flat_map(|(addresses, _)| addresses) {
         let ports = (address.port() != 0).then(|| address.port()..=address.port());
         let options = BindOptions { ports, ..BindOptions::default() };
         match transport::listen_tcp(address.ip(), 0, &options) {
-            Ok(listener) => sockets.push(connections(listener, true)),
+            Ok(listener) => sockets.push(connections(listener, &[], true)),
             Err(error) => failures.push((*address, error)),
         }
     }
     (sockets, failures)
 }
 
-fn connections(listener: TcpListener, is_tls: bool) -> Socket {
+/// The legs of the sockets that serve UDP and TCP.
+fn datagrams_and_connections(both: Vec<(Arc<UdpSocket>, TcpListener)>) -> Vec<Socket> {
+    let locals: Vec<SocketAddr> = both.iter().map(|(socket, _)| socket.local()).collect();
+    let quads = behavior::quads(&locals);
+    let all: Vec<Arc<UdpSocket>> = both.iter().map(|(socket, _)| socket.clone()).collect();
+    let mut sockets = Vec::new();
+    for (socket, listener) in both {
+        let place = Place::new(socket.local(), &quads, false);
+        let siblings = Siblings::of(place.local, &quads, &all);
+        let outlet = Outlet::Datagrams(socket, siblings);
+        sockets.push(Socket { place, outlet, listener: None, is_tls: false });
+        sockets.push(connections(listener, &quads, false));
+    }
+    sockets
+}
+
+fn connections(listener: TcpListener, quads: &[Quad], is_tls: bool) -> Socket {
     let outlet = Outlet::Connections(Mutex::default());
-    Socket { local: listener.local(), outlet, listener: Some(listener), is_tls }
+    let place = Place::new(listener.local(), quads, true);
+    Socket { place, outlet, listener: Some(listener), is_tls }
 }
 
 /// From where the clients of a leg are relayed.

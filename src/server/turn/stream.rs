@@ -18,6 +18,7 @@ use super::front::MAX_MESSAGE;
 use super::leg::{Judged, Leg, OUTBOX, Outbox, Outlet};
 use super::splitter::Splitter;
 use crate::driver::transport::{TcpListener, TcpStream};
+use crate::server::binding::Request;
 use crate::server::rest_after;
 use crate::server::sources::Sources;
 
@@ -140,6 +141,14 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Re
     stream.flush().await
 }
 
+/// Calls a client back, and answers it.
+async fn dial_back(leg: &Leg, remote: SocketAddr, request: Request) {
+    let outcome = leg.dial_backs.attempt(&leg.place, request.change, remote).await;
+    let mut answer = Vec::new();
+    request.conclude(remote, &leg.place, outcome, &mut answer);
+    leg.send(remote, answer);
+}
+
 /// Takes what was read; whether anything of it was worth an answer.
 async fn take(
     leg: &Leg,
@@ -147,11 +156,15 @@ async fn take(
     splitter: &mut Splitter,
     bytes: &[u8],
 ) -> io::Result<bool> {
-    let (mut work, mut is_of_use) = (Vec::new(), false);
+    let (mut work, mut dial_backs, mut is_of_use) = (Vec::new(), Vec::new(), false);
     let now = Instant::now();
     let result = splitter.feed(bytes, |message| match leg.judge(remote, message, now) {
         Judged::Dropped => {}
         Judged::Answered => is_of_use = true,
+        Judged::DialBack(request) => {
+            is_of_use = true;
+            dial_backs.push(request);
+        }
         Judged::Passed(next) => {
             is_of_use = true;
             work.push(next);
@@ -160,6 +173,10 @@ async fn take(
     // While the server behind has enough to do, nothing more is read.
     for next in work {
         leg.work.send(next).await.map_err(|_| io::ErrorKind::NotConnected)?;
+    }
+    // Nor while it is called back.
+    for request in dial_backs {
+        dial_back(leg, remote, request).await;
     }
     result.map_err(io::Error::other)?;
     Ok(is_of_use)

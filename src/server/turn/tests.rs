@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::front::Verdict;
+use super::front::{Served, Verdict};
 use super::job::{Job, Outcome, Task, V4, V6};
 use super::table::Table;
 use super::*;
+use crate::server::behavior::Place;
 use crate::stun::{
     Algorithm, AttributeType as A, Builder, Class, Fingerprint, Integrity, Message, Method,
     PasswordAlgorithm, TransactionId,
@@ -17,6 +18,7 @@ const UDP: &[u8] = &[17, 0, 0, 0];
 /// A front of one leg that relays IPv4, and its clock.
 struct Bench {
     front: Front,
+    place: Place,
     now: Instant,
     out: Vec<u8>,
     transactions: u8,
@@ -51,7 +53,8 @@ impl Bench {
         let listening = vec!["198.51.100.1:3478".parse().unwrap()];
         let guard = Arc::new(Guard::new(&PeerPolicy::default(), listening, []));
         let front = Front::new("realm", &users, nonces, limits, guard, now);
-        Bench { front, now, out: Vec::new(), transactions: 0 }
+        let place = Place::new("198.51.100.1:3478".parse().unwrap(), &[], false);
+        Bench { front, place, now, out: Vec::new(), transactions: 0 }
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -60,7 +63,8 @@ impl Bench {
 
     fn judge(&mut self, from: &str, bytes: &[u8]) -> Verdict {
         let client = (LegId(0), from.parse().unwrap());
-        self.front.judge(client, &[V4], bytes, self.now, &mut self.out)
+        let served = Served { families: &[V4], place: &self.place };
+        self.front.judge(client, served, bytes, self.now, &mut self.out)
     }
 
     fn request(
@@ -82,7 +86,7 @@ impl Bench {
     ) -> u16 {
         let request = self.request(method, attributes, credentials);
         match self.judge(CLIENT, &request) {
-            Verdict::Answered => Message::parse(&self.out).unwrap().error().unwrap().code,
+            Verdict::Answered(_) => Message::parse(&self.out).unwrap().error().unwrap().code,
             Verdict::Passed(_) => 0,
             other => panic!("{other:?}"),
         }
@@ -91,7 +95,7 @@ impl Bench {
     /// What a client has after its first refusal.
     fn credentials(&mut self, from: &str) -> Credentials {
         let request = self.request(Method::ALLOCATE, &[(A::REQUESTED_TRANSPORT, UDP)], None);
-        assert!(matches!(self.judge(from, &request), Verdict::Answered));
+        assert!(matches!(self.judge(from, &request), Verdict::Answered(_)));
         let answer = Message::parse(&self.out).unwrap();
         assert_eq!(answer.error().map(|error| error.code), Some(401));
         assert_eq!(answer.realm(), Some("realm"));
@@ -202,7 +206,7 @@ fn a_request_that_lacks_part_of_its_credentials_is_a_bad_one() {
             request = request.attribute(*kind, value);
         }
         request.sign(&right.key(), Algorithm::Sha1);
-        assert!(matches!(bench.judge(CLIENT, &out), Verdict::Answered));
+        assert!(matches!(bench.judge(CLIENT, &out), Verdict::Answered(_)));
         let answer = Message::parse(&bench.out).unwrap();
         assert_eq!(answer.error().map(|error| error.code), Some(400));
         assert_eq!(answer.fingerprint(), Fingerprint::Absent, "the request had none");
@@ -227,7 +231,7 @@ fn answers_are_signed_by_the_users_key_as_the_request_was() {
         assert_eq!(answer.fingerprint(), Fingerprint::Valid);
         // The same request again, and another one.
         let first = bench.out.clone();
-        assert!(matches!(bench.judge(CLIENT, &request), Verdict::Answered));
+        assert!(matches!(bench.judge(CLIENT, &request), Verdict::Answered(_)));
         assert_eq!(bench.out, first);
         assert_eq!(bench.code(Method::ALLOCATE, &[TRANSPORT], Some(&credentials)), 437);
         let answer = Message::parse(&bench.out).unwrap();
@@ -457,8 +461,9 @@ fn forged_sources_leave_nothing_behind() {
         let ip = std::net::Ipv4Addr::from_bits(0x2000_0000 + n * 7);
         let client = (LegId(0), SocketAddr::from((ip, 1_000 + (n % 1_000) as u16)));
         let request = if n % 2 == 0 { &plain } else { &signed };
-        let verdict = bench.front.judge(client, &[V4], request, bench.now, &mut bench.out);
-        answered += usize::from(matches!(verdict, Verdict::Answered));
+        let served = Served { families: &[V4], place: &bench.place };
+        let verdict = bench.front.judge(client, served, request, bench.now, &mut bench.out);
+        answered += usize::from(matches!(verdict, Verdict::Answered(_)));
         assert!(!matches!(verdict, Verdict::Passed(_) | Verdict::Relayed));
         most = most.max(bench.out.capacity());
         if n % 100_000 == 0 {
@@ -476,8 +481,9 @@ fn forged_sources_leave_nothing_behind() {
 fn an_answer_to_who_shows_nothing_is_short() {
     let mut bench = Bench::new(Limits::default());
     let request = bench.request(Method::ALLOCATE, &[TRANSPORT], None);
-    assert!(matches!(bench.judge(CLIENT, &request), Verdict::Answered));
+    assert!(matches!(bench.judge(CLIENT, &request), Verdict::Answered(_)));
     assert!(bench.out.len() <= request.len() + 80, "{} {}", bench.out.len(), request.len());
-    let count = (0..2_000).filter(|_| matches!(bench.judge(CLIENT, &request), Verdict::Answered));
+    let count =
+        (0..2_000).filter(|_| matches!(bench.judge(CLIENT, &request), Verdict::Answered(_)));
     assert_eq!(count.count(), 999, "with the first, a source's share of a second");
 }

@@ -25,7 +25,7 @@ const RENDEZVOUS_PORT: u16 = 3480;
 
 /// What runs, and what is to be said of it.
 enum Serving {
-    Stun(Vec<StunServer>),
+    Stun(StunServer),
     /// With lines that no URI has: name and value.
     Turn(TurnServer, Vec<(&'static str, String)>, Option<RendezvousServer>),
 }
@@ -35,7 +35,7 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| {
         Failure::new(Exit::Internal, format!("cannot listen for signals: {error}"))
     })?;
-    let listen = addresses(&options.listen)?;
+    let listen = with_others(addresses(&options.listen)?, &options.listen);
     let serving = if options.no_turn { stun(&listen) } else { turn(options, listen).await? };
     let uris = serving.uris();
     if uris.is_empty() {
@@ -51,14 +51,9 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
 }
 
 fn stun(listen: &[SocketAddr]) -> Serving {
-    let mut servers = Vec::new();
-    for address in listen {
-        match StunServer::bind(&[*address]) {
-            Ok(server) => servers.push(server),
-            Err(error) => skipped(*address, &error),
-        }
-    }
-    Serving::Stun(servers)
+    let (server, failures) = StunServer::bind_some(listen);
+    failures.iter().for_each(|(address, error)| skipped(*address, error));
+    Serving::Stun(server)
 }
 
 fn skipped(address: SocketAddr, error: &std::io::Error) {
@@ -132,9 +127,7 @@ impl Serving {
     fn uris(&self) -> Vec<String> {
         let stun = |at: &SocketAddr| [format!("stun:{at}"), format!("stun:{at}?transport=tcp")];
         match self {
-            Serving::Stun(servers) => {
-                servers.iter().flat_map(StunServer::addresses).flat_map(stun).collect()
-            }
+            Serving::Stun(server) => server.addresses().iter().flat_map(stun).collect(),
             Serving::Turn(server, ..) => {
                 let both = server.addresses().iter();
                 let turn = both
@@ -176,6 +169,30 @@ impl Serving {
     }
 }
 
+/// The addresses, and what RFC 5780 wants beside them where two of a family
+/// were given: both ports on both, or, where they have one port, the next one
+/// too.
+fn with_others(mut addresses: Vec<SocketAddr>, given: &[SocketAddr]) -> Vec<SocketAddr> {
+    for is_v4 in [true, false] {
+        let of_family: Vec<_> = given.iter().filter(|at| at.is_ipv4() == is_v4).collect();
+        let [one, other] = of_family[..] else { continue };
+        let is_definite = |at: &SocketAddr| !at.ip().is_unspecified() && at.port() != 0;
+        if one.ip() == other.ip() || !is_definite(one) || !is_definite(other) {
+            continue;
+        }
+        let next = if one.port() == other.port() { one.port().checked_add(1) } else { None };
+        for port in [Some(one.port()), Some(other.port()), next].into_iter().flatten() {
+            for ip in [one.ip(), other.ip()] {
+                let at = SocketAddr::new(ip, port);
+                if !addresses.contains(&at) {
+                    addresses.push(at);
+                }
+            }
+        }
+    }
+    addresses
+}
+
 /// The addresses to listen on: an unspecified one stands for all of its
 /// family, none for all. Each gets a socket of its own: a socket for all of
 /// them would answer from whichever address the system prefers, and not from
@@ -199,4 +216,38 @@ fn addresses(listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
         }
     }
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(given: &[&str]) -> Vec<String> {
+        let given: Vec<SocketAddr> = given.iter().map(|text| text.parse().unwrap()).collect();
+        with_others(given.clone(), &given).iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn two_addresses_have_the_same_two_ports() {
+        let four = ["192.0.2.1:7", "192.0.2.2:7", "192.0.2.1:8", "192.0.2.2:8"];
+        assert_eq!(expanded(&four[..2]), four);
+        let across = expanded(&[four[0], four[3]]);
+        assert!(across.len() == 4 && four.iter().all(|at| across.contains(&(*at).to_owned())));
+        let both = expanded(&["192.0.2.1:7", "[2001:db8::1]:7", "192.0.2.2:7", "[2001:db8::2]:7"]);
+        assert_eq!(both.len(), 8);
+    }
+
+    #[test]
+    fn other_numbers_of_addresses_stay_as_they_are() {
+        for given in [
+            &["192.0.2.1:7"][..],
+            &["192.0.2.1:7", "192.0.2.1:8"],
+            &["192.0.2.1:7", "[2001:db8::1]:7"],
+            &["192.0.2.1:7", "192.0.2.2:7", "192.0.2.3:7"],
+            &["192.0.2.1:0", "192.0.2.2:0"],
+            &["0.0.0.0:7", "192.0.2.2:7"],
+        ] {
+            assert_eq!(expanded(given), given);
+        }
+    }
 }

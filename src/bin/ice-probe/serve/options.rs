@@ -20,12 +20,14 @@ pub(crate) const EXAMPLES: &str = "Examples:
   ice-probe serve --tls-listen 0.0.0.0:5349 --self-signed --cert-out cert.pem
   ice-probe serve --rendezvous-listen 0.0.0.0:443 --tls-listen 0.0.0.0:5349 --self-signed
   ice-probe serve --listen 0.0.0.0:3478 --listen '[::]:3478' --no-turn --json
+  ice-probe serve --listen 192.0.2.1:3478 --listen 192.0.2.2:3479
 
 Without --pass-file and ICE_PROBE_PASS the password is made anew at each start, and printed.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Address to listen on [default: port 3478 of every address of this machine]
+    /// Address to listen on; with two of a family RFC 5780 on both [default: port
+    /// 3478 of every address of this machine]
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
     /// Address to listen on for TLS; needs --self-signed, or --cert and --key

@@ -83,6 +83,11 @@ fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A socket on a port of the system's choice.
+pub(super) fn bound_to_system_port(ip: IpAddr) -> io::Result<Socket> {
+    bound(address(ip, 0, 0), false)
+}
+
 /// A socket on a port that nobody else has.
 fn bound_apart(ip: IpAddr, scope: u32, options: &BindOptions) -> io::Result<Socket> {
     let Some(range) = &options.ports else { return bound(address(ip, 0, scope), false) };

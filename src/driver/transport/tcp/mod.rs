@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use connect::bound_to_system_port;
 pub(crate) use connect::{Connecting, connect_tcp};
-pub(crate) use crossing::opens_from_both_ends;
+pub(crate) use crossing::{Crossed, opens_from_both_ends, opens_to_itself};
 pub(crate) use listen::{TcpListener, listen_tcp};
 pub(crate) use stream::TcpStream;
 
