@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::probe::{Probe, ice_probe};
+use crate::schema::{fits, schema};
 
 /// Runs a check; its exit code, what it prints and what it complains of.
 fn check(options: &[&str]) -> (Option<i32>, String, String) {
@@ -18,6 +19,7 @@ fn check(options: &[&str]) -> (Option<i32>, String, String) {
 fn report(options: &[&str]) -> (Option<i32>, Value) {
     let (code, out, err) = check(&[&["--json"], options].concat());
     let report = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{out} {err}: {error}"));
+    fits(&schema("check"), &report);
     (code, report)
 }
 

@@ -24,7 +24,7 @@ const KEYWORDS: [&str; 14] = [
     "minimum",
 ];
 
-fn schema(name: &str) -> Value {
+pub(crate) fn schema(name: &str) -> Value {
     let output = ice_probe().args(["schema", name]).output().expect("ice-probe starts");
     assert!(output.status.success(), "{output:?}");
     let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -107,7 +107,7 @@ fn misfit(schema: &Value, value: &Value, is_strict: bool) -> Option<String> {
 
 /// The schema holds the value, and names every key of it.
 #[track_caller]
-fn fits(schema: &Value, value: &Value) {
+pub(crate) fn fits(schema: &Value, value: &Value) {
     if let Some(why) = misfit(schema, value, true) {
         panic!("{why}\nin {value}");
     }

@@ -1,6 +1,7 @@
 //! `ice-probe serve`.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use floe::stun::{
@@ -208,4 +209,38 @@ fn options_that_do_not_fit_are_wrong_usage() {
         let output = ice_probe().arg("serve").args(options).output().expect("it starts");
         assert_eq!(output.status.code(), Some(2), "{options:?}: {output:?}");
     }
+}
+
+/// What a server answers a request over HTTP.
+fn http(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it closes");
+    text
+}
+
+#[test]
+fn figures_are_given_out_over_http() {
+    let options = ["serve", "--json", "--listen", "127.0.0.1:0", "--no-rendezvous"];
+    let server = Probe::start(&[&options[..], &["--metrics", "127.0.0.1:0"]].concat());
+    let object = server.object().expect("it prints its URIs");
+    let url = object["metrics"].as_str().expect("a URL");
+    let address = url.strip_prefix("http://").unwrap().strip_suffix("/metrics").unwrap();
+    let get = |path: &str| http(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let before = get("/metrics");
+    assert!(before.starts_with("HTTP/1.1 200 OK\r\n"), "{before}");
+    assert!(before.contains("content-type: text/plain; version=0.0.4"), "{before}");
+    assert!(before.contains("\nfloe_answered_total 0\n"), "{before}");
+    assert!(before.contains("\n# TYPE floe_allocations gauge\nfloe_allocations 0\n"), "{before}");
+
+    let stun = object["uris"][0].as_str().expect("a URI").strip_prefix("stun:").unwrap();
+    mapped_address(stun.parse().unwrap());
+    let after = get("/metrics");
+    assert!(after.contains("\nfloe_answered_total 1\n"), "{after}");
+
+    assert!(get("/").starts_with("HTTP/1.1 404 "));
+    let post = http(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert!(post.starts_with("HTTP/1.1 405 ") && post.contains("allow: GET, HEAD"), "{post}");
+    assert!(http(address, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
 }

@@ -21,6 +21,8 @@ pub(crate) struct Options {
 /// What has a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Name {
+    /// The object of `check --json`
+    Check,
     /// The object of `demo --json`
     Demo,
     /// The object of `explain --json`
@@ -34,6 +36,7 @@ enum Name {
 impl Name {
     fn text(self) -> &'static str {
         match self {
+            Name::Check => include_str!("check.json"),
             Name::Demo => include_str!("demo.json"),
             Name::Explain => include_str!("explain.json"),
             Name::Stdio => include_str!("stdio.json"),

@@ -1,5 +1,6 @@
 //! `ice-probe serve`: a STUN and TURN server, and a rendezvous.
 
+mod metrics;
 mod options;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use floe::server::{
 };
 use serde_json::{Value, json};
 
+use metrics::{Figure, Kind, Metrics};
 pub(crate) use options::{EXAMPLES, Options};
 
 use crate::exit::{Exit, Failure};
@@ -41,13 +43,32 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
     if uris.is_empty() {
         return Err(Failure::new(Exit::NoNetwork, "there is no address to listen on"));
     }
-    let text = if options.json { serving.object(&uris) } else { serving.lines(&uris) };
+    let metrics = match options.metrics {
+        Some(address) => Some(metrics(address).await?),
+        None => None,
+    };
+    let url = metrics.as_ref().map(|(_, url)| url.as_str());
+    let text = if options.json { serving.object(&uris, url) } else { serving.lines(&uris, url) };
     print::text(&(text + "\n"))?;
-    signals.wait().await;
+    match &metrics {
+        None => signals.wait().await,
+        Some((metrics, _)) => tokio::select! {
+            () = signals.wait() => {}
+            () = metrics.serve(|| serving.figures()) => {}
+        },
+    }
     if let Serving::Turn(_, _, Some(rendezvous)) = serving {
         rendezvous.close().await;
     }
     Ok(Exit::Direct)
+}
+
+async fn metrics(address: SocketAddr) -> Result<(Metrics, String), Failure> {
+    let refused =
+        |error| Failure::new(Exit::Usage, format!("cannot give out figures at {address}: {error}"));
+    let metrics = Metrics::bind(address).await.map_err(refused)?;
+    let url = metrics.url().map_err(refused)?;
+    Ok((metrics, url))
 }
 
 fn stun(listen: &[SocketAddr]) -> Serving {
@@ -149,7 +170,27 @@ impl Serving {
         }
     }
 
-    fn object(&self, uris: &[String]) -> String {
+    /// What the servers have done.
+    fn figures(&self) -> Vec<Figure> {
+        let (answered, dropped) = match self {
+            Serving::Stun(server) => (server.answered(), server.dropped()),
+            Serving::Turn(server, ..) => (server.answered(), server.dropped()),
+        };
+        let mut figures = vec![
+            ("floe_answered_total", Kind::Counter, "Requests that were answered.", answered),
+            ("floe_dropped_total", Kind::Counter, "Messages that were dropped.", dropped),
+        ];
+        if let Serving::Turn(server, _, rendezvous) = self {
+            let count = server.allocations() as u64;
+            figures.push(("floe_allocations", Kind::Gauge, "Allocations of clients.", count));
+            let rooms = rendezvous.as_ref().map(|rendezvous| rendezvous.rooms() as u64);
+            let help = "Rooms of the rendezvous.";
+            figures.extend(rooms.map(|rooms| ("floe_rooms", Kind::Gauge, help, rooms)));
+        }
+        figures
+    }
+
+    fn object(&self, uris: &[String], metrics: Option<&str>) -> String {
         let mut object = json!({"version": 1, "uris": uris});
         if let Value::Object(object) = &mut object {
             let urls = |(name, _): &&(&str, _)| *name == "rendezvous";
@@ -159,13 +200,17 @@ impl Serving {
                 let urls: Vec<&String> = urls.iter().map(|(_, url)| url).collect();
                 object.insert("rendezvous".to_owned(), json!(urls));
             }
+            if let Some(url) = metrics {
+                object.insert("metrics".to_owned(), json!(url));
+            }
         }
         object.to_string()
     }
 
-    fn lines(&self, uris: &[String]) -> String {
+    fn lines(&self, uris: &[String], metrics: Option<&str>) -> String {
         let facts = self.facts().iter().map(|(name, value)| format!("{name}: {value}"));
-        uris.iter().cloned().chain(facts).collect::<Vec<_>>().join("\n")
+        let metrics = metrics.map(|url| format!("metrics: {url}"));
+        uris.iter().cloned().chain(facts).chain(metrics).collect::<Vec<_>>().join("\n")
     }
 }
 

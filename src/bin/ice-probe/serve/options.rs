@@ -80,6 +80,9 @@ pub(crate) struct Options {
     /// Serve no rendezvous
     #[arg(long)]
     pub(crate) no_rendezvous: bool,
+    /// Give out figures at this address, over HTTP in Prometheus' text format
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Serve STUN alone
     #[arg(long)]
     pub(crate) no_turn: bool,
