@@ -203,7 +203,7 @@ impl Lab {
         let plan = Plan { family: self.cell.family };
         let other = plan.public(SERVER + 1);
         self.server.ip(&plan.address(&other.to_string(), "eth0"));
-        let [nats, outer] = &self._nats;
+        let [nats, outer] = &self.nats;
         let sides = if self.cell.shared { 1 } else { 2 };
         for side in 0..sides {
             let nat = if self.cell.outer[side].is_some() { &outer[side] } else { &nats[side] };
@@ -215,7 +215,7 @@ impl Lab {
 
     /// The NAT next to a host.
     pub(crate) fn nat(&self, host: usize) -> &Namespace {
-        let [nats, _] = &self._nats;
+        let [nats, _] = &self.nats;
         &nats[if self.cell.shared { 0 } else { host }]
     }
 
