@@ -42,7 +42,9 @@ fn server() -> (SocketAddr, String, JoinHandle<std::io::Result<[u8; 20]>>) {
     (address, pem, thread)
 }
 
-const LOGIN: [&str; 6] = ["--user", "u", "--pass", "p", "--candidates", "relay"];
+/// With UDP alone to relay there is one connection to the server.
+const LOGIN: [&str; 8] =
+    ["--user", "u", "--pass", "p", "--candidates", "relay", "--transport", "udp"];
 
 #[test]
 fn a_certificate_that_is_not_trusted_is_exit_code_17() {

@@ -202,7 +202,7 @@ fn write_tcp(out: &mut String, family: &str, report: &TcpReport) -> fmt::Result 
         Some(DialBack::Refused) => "is answered by a RST",
         Some(DialBack::Silent) => "is dropped",
         Some(DialBack::Unreachable) => "is answered by ICMP",
-        None => "unknown: no server here calls back (`ice-probe serve` does)",
+        None => "unknown: no server calls back (`ice-probe serve` at two addresses does)",
     };
     row(out, "an unasked SYN", syn)
 }
