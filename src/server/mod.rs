@@ -8,6 +8,8 @@ mod behavior;
 mod binding;
 mod classic;
 mod dial_back;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod rate;
 mod rendezvous;
 mod sources;
@@ -28,11 +30,24 @@ use binding::Reply;
 use dial_back::DialBacks;
 use rate::RateLimit;
 
+#[cfg(feature = "metrics")]
+pub use metrics::{Figure, FigureKind, Metrics};
 pub use rendezvous::{RendezvousConfig, RendezvousLimits, RendezvousServer};
 pub use turn::{Limits, PeerPolicy, TlsIdentity, TurnServer, TurnServerConfig, User};
 
 /// How long the server rests when a socket gives nothing but errors.
 const REST: Duration = Duration::from_millis(100);
+
+/// A listener of TCP.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let scope = match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(v6) => v6.scope_id(),
+    };
+    let port = address.port();
+    let ports = (port != 0).then_some(port..=port);
+    transport::listen_tcp(address.ip(), scope, &BindOptions { ports, ..BindOptions::default() })
+}
 
 /// A STUN server. It stops when it is dropped.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ pub struct Monitor {
     recent: VecDeque<Time>,
     /// By way and session: a restart has consent of its own.
     consent: BTreeMap<(Way, String), VecDeque<Time>>,
-    selected: BTreeMap<(StreamId, ComponentId), usize>,
+    selected: BTreeMap<(StreamId, ComponentId), BTreeSet<(Option<SocketAddr>, Option<SocketAddr>)>>,
     /// Nothing is lost, and the roles do not conflict.
     pub clear: bool,
     pub counts: Counts,
@@ -165,11 +165,12 @@ impl Monitor {
             Event::PathOpened { stream, component, base, from } => {
                 self.opened.insert((*stream, *component, (*base, *from)));
             }
-            Event::Selected { stream, component, .. } => {
-                let times = self.selected.entry((*stream, *component)).or_default();
-                *times += 1;
+            Event::Selected { stream, component, local, remote, .. } => {
+                let pairs = self.selected.entry((*stream, *component)).or_default();
+                // Said again where signalling told more of the same pair.
+                pairs.insert((local.address(), remote.address()));
                 // Another is selected only where a nomination was not answered.
-                assert!(*times == 1 || !self.clear, "one selected pair a component");
+                assert!(pairs.len() == 1 || !self.clear, "one selected pair a component");
             }
             _ => {}
         }

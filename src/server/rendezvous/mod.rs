@@ -25,7 +25,7 @@ pub use config::{RendezvousConfig, RendezvousLimits};
 use super::rate::RateLimit;
 use super::rest_after;
 use super::sources::Sources;
-use crate::driver::transport::{self, BindOptions, TcpListener};
+use crate::driver::transport::TcpListener;
 use rooms::Rooms;
 
 /// How long visitors are waited for when the server ends.
@@ -82,7 +82,7 @@ impl RendezvousServer {
         });
         let (mut addresses, mut tasks, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for address in config.listen {
-            match listen(address) {
+            match super::listen(address) {
                 Ok(listener) => {
                     addresses.push(listener.local());
                     tasks.push(tokio::spawn(serve(listener, hall.clone())));
@@ -135,16 +135,6 @@ impl std::fmt::Debug for RendezvousServer {
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let scope = match address {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(v6) => v6.scope_id(),
-    };
-    let port = address.port();
-    let ports = (port != 0).then_some(port..=port);
-    transport::listen_tcp(address.ip(), scope, &BindOptions { ports, ..BindOptions::default() })
 }
 
 /// Serves what the listener takes in, until the server ends. Its visitors end

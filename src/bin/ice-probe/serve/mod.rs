@@ -1,6 +1,5 @@
 //! `ice-probe serve`: a STUN and TURN server, and a rendezvous.
 
-mod metrics;
 mod options;
 
 use std::net::SocketAddr;
@@ -8,11 +7,11 @@ use std::net::SocketAddr;
 use floe::driver::local_addresses;
 use floe::net::is_link_local_v6;
 use floe::server::{
-    RendezvousConfig, RendezvousServer, StunServer, TlsIdentity, TurnServer, TurnServerConfig,
+    Figure, FigureKind, Metrics, RendezvousConfig, RendezvousServer, StunServer, TlsIdentity,
+    TurnServer, TurnServerConfig,
 };
 use serde_json::{Value, json};
 
-use metrics::{Figure, Kind, Metrics};
 pub(crate) use options::{EXAMPLES, Options};
 
 use crate::exit::{Exit, Failure};
@@ -44,15 +43,16 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::NoNetwork, "there is no address to listen on"));
     }
     let metrics = match options.metrics {
-        Some(address) => Some(metrics(address).await?),
+        Some(address) => Some(metrics(address)?),
         None => None,
     };
-    let url = metrics.as_ref().map(|(_, url)| url.as_str());
+    let url = metrics.as_ref().map(Metrics::url);
+    let url = url.as_deref();
     let text = if options.json { serving.object(&uris, url) } else { serving.lines(&uris, url) };
     print::text(&(text + "\n"))?;
     match &metrics {
         None => signals.wait().await,
-        Some((metrics, _)) => tokio::select! {
+        Some(metrics) => tokio::select! {
             () = signals.wait() => {}
             () = metrics.serve(|| serving.figures()) => {}
         },
@@ -63,12 +63,10 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
     Ok(Exit::Direct)
 }
 
-async fn metrics(address: SocketAddr) -> Result<(Metrics, String), Failure> {
-    let refused =
-        |error| Failure::new(Exit::Usage, format!("cannot give out figures at {address}: {error}"));
-    let metrics = Metrics::bind(address).await.map_err(refused)?;
-    let url = metrics.url().map_err(refused)?;
-    Ok((metrics, url))
+fn metrics(address: SocketAddr) -> Result<Metrics, Failure> {
+    Metrics::bind(address).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot give out figures at {address}: {error}"))
+    })
 }
 
 fn stun(listen: &[SocketAddr]) -> Serving {
@@ -176,16 +174,23 @@ impl Serving {
             Serving::Stun(server) => (server.answered(), server.dropped()),
             Serving::Turn(server, ..) => (server.answered(), server.dropped()),
         };
+        let counter = |name, help, value| Figure { name, kind: FigureKind::Counter, help, value };
+        let gauge = |name, help, count: usize| Figure {
+            name,
+            kind: FigureKind::Gauge,
+            help,
+            value: count as u64,
+        };
         let mut figures = vec![
-            ("floe_answered_total", Kind::Counter, "Requests that were answered.", answered),
-            ("floe_dropped_total", Kind::Counter, "Messages that were dropped.", dropped),
+            counter("floe_answered_total", "Requests that were answered.", answered),
+            counter("floe_dropped_total", "Messages that were dropped.", dropped),
         ];
         if let Serving::Turn(server, _, rendezvous) = self {
-            let count = server.allocations() as u64;
-            figures.push(("floe_allocations", Kind::Gauge, "Allocations of clients.", count));
-            let rooms = rendezvous.as_ref().map(|rendezvous| rendezvous.rooms() as u64);
-            let help = "Rooms of the rendezvous.";
-            figures.extend(rooms.map(|rooms| ("floe_rooms", Kind::Gauge, help, rooms)));
+            let count = server.allocations();
+            figures.push(gauge("floe_allocations", "Allocations of clients.", count));
+            let rooms = rendezvous.as_ref().map(RendezvousServer::rooms);
+            figures
+                .extend(rooms.map(|rooms| gauge("floe_rooms", "Rooms of the rendezvous.", rooms)));
         }
         figures
     }

@@ -1,8 +1,9 @@
-//! `serve --metrics`: what the servers have done, in Prometheus' text format,
-//! over HTTP.
+//! What servers have done, in Prometheus' text format, over HTTP.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+
+use crate::driver::transport::TcpListener;
 
 /// Scrapers that are served at once.
 const MAX_CONNECTIONS: usize = 16;
@@ -26,47 +29,73 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// What a scraper is told that it gets.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A figure: name, kind, what it is, and its value.
-pub(crate) type Figure = (&'static str, Kind, &'static str, u64);
+/// A figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Its name, as in `floe_allocations`; of a counter it ends in `_total`.
+    pub name: &'static str,
+    /// Which kind it is of.
+    pub kind: FigureKind,
+    /// What it says: one line.
+    pub help: &'static str,
+    /// How much it is now.
+    pub value: u64,
+}
 
 /// What kind of figure.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FigureKind {
     /// It only grows.
     Counter,
     /// It goes up and down.
     Gauge,
 }
 
-/// Where the figures are to be had.
-pub(crate) struct Metrics(TcpListener);
+/// Where figures are to be had, at the path `/metrics`. It is safe to scrape for
+/// anybody: 16 are answered at a time, each within 10 s.
+#[derive(Debug)]
+pub struct Metrics(TcpListener);
 
 impl Metrics {
-    /// At this address.
-    pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<Self> {
-        TcpListener::bind(address).await.map(Metrics)
+    /// Listens at this address; port 0 leaves the port to the system.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        super::listen(address).map(Metrics)
     }
 
     /// Its URL.
-    pub(crate) fn url(&self) -> std::io::Result<String> {
-        Ok(format!("http://{}/metrics", self.0.local_addr()?))
+    pub fn url(&self) -> String {
+        format!("http://{}/metrics", self.0.local())
     }
 
-    /// Gives out what `figures` says, to each connection what it says then.
-    pub(crate) async fn serve(&self, figures: impl Fn() -> Vec<Figure>) {
+    /// Gives out what `figures` says, to each connection what it says then. It
+    /// does not end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: who has connected is answered all the same.
+    pub async fn serve(&self, figures: impl Fn() -> Vec<Figure>) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let Ok(place) = room.clone().acquire_owned().await else { return };
-            match self.0.accept().await {
-                Ok((stream, _)) => {
+            match poll_fn(|cx| self.0.poll_accept(cx)).await {
+                Some(Ok(stream)) => {
+                    let Some(stream) = stream.into_io() else { continue };
                     let text = text(&figures());
                     tokio::spawn(async move {
                         let _ = tokio::time::timeout(LIMIT, answer(stream, text.into())).await;
                         drop(place);
                     });
                 }
-                // The system has nothing left to accept with.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Some(Err(_)) => tokio::time::sleep(super::REST).await,
+                None => return,
             }
         }
     }
@@ -99,10 +128,10 @@ fn response(method: &Method, path: &str, text: Bytes) -> Response<Full<Bytes>> {
 /// The figures in Prometheus' text format.
 fn text(figures: &[Figure]) -> String {
     let mut text = String::new();
-    for (name, kind, help, value) in figures {
+    for Figure { name, kind, help, value } in figures {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            FigureKind::Counter => "counter",
+            FigureKind::Gauge => "gauge",
         };
         // Writing to a String does not fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
@@ -116,9 +145,11 @@ mod tests {
 
     #[test]
     fn figures_are_in_the_text_format() {
+        let figure = |name, kind, help, value| Figure { name, kind, help, value };
+        let (answered, allocations) = ("Requests that were answered.", "Allocations that last.");
         let figures = [
-            ("floe_answered_total", Kind::Counter, "Requests that were answered.", 7),
-            ("floe_allocations", Kind::Gauge, "Allocations that last.", 2),
+            figure("floe_answered_total", FigureKind::Counter, answered, 7),
+            figure("floe_allocations", FigureKind::Gauge, allocations, 2),
         ];
         let expected = "# HELP floe_answered_total Requests that were answered.\n\
                         # TYPE floe_answered_total counter\n\
