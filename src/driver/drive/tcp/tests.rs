@@ -219,6 +219,9 @@ async fn a_sender_waits_for_a_slow_receiver_and_nothing_is_lost() {
                 _ => ca.send_batch(&datagram, 30_000).await.unwrap(),
             }
         }
+        // With the last handle the agent would end, and what it has not yet
+        // written be lost.
+        ca
     });
     let mut buffer = vec![0; 65_535];
     for n in 0..2_000_u32 {
@@ -228,7 +231,7 @@ async fn a_sender_waits_for_a_slow_receiver_and_nothing_is_lost() {
             assert!(!sender.is_finished(), "it was not held up");
         }
     }
-    timeout(LIMIT, sender).await.unwrap().unwrap();
+    let _ca = timeout(LIMIT, sender).await.unwrap().unwrap();
     assert_eq!(b.stats().overflowed, 0);
 }
 
