@@ -77,14 +77,6 @@ fn the_stream_goes_by_the_relay_then_directly_and_back() {
     let mut sent = [0; 2];
     talk(&mut world, &mut sent, ms(59_000));
     world.run_until(ms(59_900));
-    for s in &world.sides {
-        for p in s.core.pairs(crate::STREAM) {
-            eprintln!(
-                "P {} {} {:?} nom {} sel {} {:?} sent {} ans {}",
-                p.local, p.remote, p.state, p.nominated, p.selected, p.reason, p.sent, p.answered
-            );
-        }
-    }
     assert!(!is_relayed(&world, 0) && !is_relayed(&world, 1), "it has moved");
     for at in [0, 1] {
         assert_eq!(missing(&world, at, sent[1 - at]), (0, 0), "side {at}");
