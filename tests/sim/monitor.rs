@@ -12,6 +12,8 @@ use floe::stun::{Class, Fingerprint, Message, Method, TransactionId};
 use floe::timer::{Pacer, Time};
 
 type Way = (BaseId, SocketAddr);
+/// Our address of a pair, and the peer's.
+type Ends = (Option<SocketAddr>, Option<SocketAddr>);
 
 /// Watches one agent.
 #[derive(Default)]
@@ -31,7 +33,8 @@ pub struct Monitor {
     recent: VecDeque<Time>,
     /// By way and session: a restart has consent of its own.
     consent: BTreeMap<(Way, String), VecDeque<Time>>,
-    selected: BTreeMap<(StreamId, ComponentId), BTreeSet<(Option<SocketAddr>, Option<SocketAddr>)>>,
+    /// The ends of each pair that was selected.
+    selected: BTreeMap<(StreamId, ComponentId), BTreeSet<Ends>>,
     /// Nothing is lost, and the roles do not conflict.
     pub clear: bool,
     pub counts: Counts,
