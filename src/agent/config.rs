@@ -166,8 +166,10 @@ pub struct Config {
     pub gather_host: bool,
     /// Server-reflexive candidates are gathered.
     pub gather_server_reflexive: bool,
-    /// Relayed candidates are gathered, of UDP ([`Config::transports`]). Where they are the only ones, nothing
-    /// but the servers is sent to directly. Default yes.
+    /// Relayed candidates are gathered, of the [`Config::transports`] that
+    /// servers relay: of TCP it takes one that is reached over TCP or TLS. Where
+    /// they are the only ones, nothing but the servers is sent to directly.
+    /// Default yes.
     pub gather_relayed: bool,
     /// The transports of candidates. Default UDP: TCP, whose losses hold up
     /// what comes behind them, is for the application to choose (RFC 6544 §4.1).

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use crate::turn::Secrets;
 
-/// How a TURN server is reached (RFC 8656 §2.1). What is relayed is UDP in any
-/// case.
+/// How a TURN server is reached (RFC 8656 §2.1). UDP is relayed in any case,
+/// TCP not by one that is reached over UDP (RFC 6062 §4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",

@@ -2,26 +2,20 @@
 
 use floe::discovery::{Basis, Behavior, Dependence, Hairpin, Ports};
 
-use crate::nat::{Dependence as Part, Nat, Rules};
+use crate::nat::{Nat, Rules};
 use crate::world::{Manner, World, at};
 
 const OUTSIDE: [u8; 4] = [203, 0, 113, 1];
 
-fn dependence(part: Part) -> Dependence {
-    match part {
-        Part::Endpoint => Dependence::Endpoint,
-        Part::Address => Dependence::Address,
-        Part::AddressAndPort => Dependence::AddressAndPort,
-    }
-}
-
-fn behind(mapping: Part, filtering: Part, seed: u64) -> World {
+fn behind(mapping: Dependence, filtering: Dependence, seed: u64) -> World {
     let rules = Rules { mapping, filtering, ..Rules::PORT_RESTRICTED };
     World::new(Some(Nat::new(rules, Some(OUTSIDE.into()), 40_000)), Manner::Full, seed)
 }
 
-fn classes() -> impl Iterator<Item = (Part, Part)> {
-    Part::ALL.into_iter().flat_map(|mapping| Part::ALL.map(|filtering| (mapping, filtering)))
+fn classes() -> impl Iterator<Item = (Dependence, Dependence)> {
+    Dependence::ALL
+        .into_iter()
+        .flat_map(|mapping| Dependence::ALL.map(|filtering| (mapping, filtering)))
 }
 
 #[test]
@@ -29,12 +23,12 @@ fn every_class_is_known_without_loss() {
     for (mapping, filtering) in classes() {
         let report = behind(mapping, filtering, 1).run();
         let name = format!("{mapping:?} {filtering:?}: {report:?}");
-        assert_eq!(report.mapping.behavior, Behavior::Is(dependence(mapping)), "{name}");
-        assert_eq!(report.filtering.behavior, Behavior::Is(dependence(filtering)), "{name}");
+        assert_eq!(report.mapping.behavior, Behavior::Is(mapping), "{name}");
+        assert_eq!(report.filtering.behavior, Behavior::Is(filtering), "{name}");
         assert_eq!(report.is_translated(), Some(true));
         assert!(report.mapping.confidence >= 1.0 && report.filtering.confidence >= 0.999, "{name}");
         // What cannot come in proves nothing of the server.
-        let is_proven = mapping == Part::Endpoint || filtering == Part::Endpoint;
+        let is_proven = mapping == Dependence::Endpoint || filtering == Dependence::Endpoint;
         let basis = if is_proven { Basis::Tests } else { Basis::Promised };
         assert_eq!(report.filtering.basis, basis, "{name}");
         assert_eq!(report.ports, Ports::Irregular);
@@ -54,8 +48,8 @@ fn loss_is_never_taken_for_a_filter() {
             world.loss = 0.2;
             let report = world.run();
             for (found, truth, known) in [
-                (report.mapping.behavior, dependence(mapping), &mut mappings),
-                (report.filtering.behavior, dependence(filtering), &mut filters),
+                (report.mapping.behavior, mapping, &mut mappings),
+                (report.filtering.behavior, filtering, &mut filters),
             ] {
                 let name = format!("{mapping:?} {filtering:?}, seed {seed}: {report:?}");
                 match found {
@@ -83,7 +77,7 @@ fn loss_is_never_taken_for_a_filter() {
 fn much_loss_leaves_the_filter_unknown() {
     let mut wrong = 0;
     for seed in 0..50 {
-        let mut world = behind(Part::Endpoint, Part::Endpoint, seed);
+        let mut world = behind(Dependence::Endpoint, Dependence::Endpoint, seed);
         world.loss = 0.6;
         let found = world.run().filtering.behavior;
         wrong +=
@@ -100,12 +94,12 @@ fn without_a_nat_nothing_is_translated() {
     assert_eq!(report.filtering.behavior, Behavior::Is(Dependence::Endpoint));
     assert_eq!((report.ports, report.hairpin), (Ports::Preserved, Hairpin::None));
     // A firewall filters and does not map.
-    for filtering in Part::ALL {
+    for filtering in Dependence::ALL {
         let rules = Rules { filtering, ..Rules::PORT_RESTRICTED };
         let report = World::new(Some(Nat::new(rules, None, 0)), Manner::Full, 1).run();
         assert_eq!(report.is_translated(), Some(false));
         assert_eq!(report.mapping.behavior, Behavior::Is(Dependence::Endpoint));
-        assert_eq!(report.filtering.behavior, Behavior::Is(dependence(filtering)));
+        assert_eq!(report.filtering.behavior, Behavior::Is(filtering));
     }
 }
 
@@ -126,8 +120,8 @@ fn hairpinning_shows() {
 /// RFC 5780 §5: ten new transactions a second.
 #[test]
 fn no_more_is_asked_than_the_rfc_allows() {
-    for filtering in Part::ALL {
-        let mut world = behind(Part::AddressAndPort, filtering, 1);
+    for filtering in Dependence::ALL {
+        let mut world = behind(Dependence::AddressAndPort, filtering, 1);
         world.loss = 0.2;
         world.run();
         let mut began: Vec<_> = world.began.values().copied().collect();
@@ -142,7 +136,7 @@ fn no_more_is_asked_than_the_rfc_allows() {
 #[test]
 fn a_gateway_that_changes_addresses_is_noticed() {
     for rewrites in [false, true] {
-        let mut world = behind(Part::Endpoint, Part::Endpoint, 1);
+        let mut world = behind(Dependence::Endpoint, Dependence::Endpoint, 1);
         world.rewrites = rewrites;
         let report = world.run();
         assert_eq!(report.rewritten, Some(rewrites));

@@ -5,16 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use floe::discovery::{Behavior, Dependence, Outlook, PeerNat, outlook};
 use floe::timer::Time;
 
-use crate::nat::{Dependence as Part, Nat, Rules};
+use crate::nat::{Nat, Rules};
 use crate::world::{MAIN, at};
-
-fn part(dependence: Dependence) -> Part {
-    match dependence {
-        Dependence::Endpoint => Part::Endpoint,
-        Dependence::Address => Part::Address,
-        Dependence::AddressAndPort => Part::AddressAndPort,
-    }
-}
 
 struct Side {
     nat: Nat,
@@ -25,8 +17,7 @@ struct Side {
 
 impl Side {
     fn new((mapping, filtering): (Dependence, Dependence), last: u8) -> (Self, SocketAddr) {
-        let rules =
-            Rules { mapping: part(mapping), filtering: part(filtering), ..Rules::PORT_RESTRICTED };
+        let rules = Rules { mapping, filtering, ..Rules::PORT_RESTRICTED };
         let outside: IpAddr = [203, 0, 113, last].into();
         let inside = SocketAddr::new([10, 0, last, 2].into(), 5000);
         let mut nat = Nat::new(rules, Some(outside), 40_000 + u16::from(last));

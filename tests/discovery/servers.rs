@@ -2,10 +2,10 @@
 
 use floe::discovery::{Answer, Basis, Behavior, Dependence, Hairpin, Ports};
 
-use crate::nat::{Dependence as Part, Nat, Rules};
+use crate::nat::{Nat, Rules};
 use crate::world::{MAIN, Manner, OTHER, World};
 
-fn nat(mapping: Part, filtering: Part) -> Option<Nat> {
+fn nat(mapping: Dependence, filtering: Dependence) -> Option<Nat> {
     let rules = Rules { mapping, filtering, ..Rules::PORT_RESTRICTED };
     Some(Nat::new(rules, Some([203, 0, 113, 1].into()), 40_000))
 }
@@ -14,7 +14,7 @@ fn nat(mapping: Part, filtering: Part) -> Option<Nat> {
 #[test]
 fn a_server_that_breaks_its_promise_tells_nothing_of_the_filter() {
     for manner in [Manner::Forgetful, Manner::Stubborn, Manner::Busy, Manner::Plain] {
-        let report = World::new(nat(Part::Endpoint, Part::Endpoint), manner, 1).run();
+        let report = World::new(nat(Dependence::Endpoint, Dependence::Endpoint), manner, 1).run();
         assert_eq!(report.filtering.behavior, Behavior::Unknown, "{manner:?}");
         let known = if manner == Manner::Plain {
             Behavior::Unknown
@@ -27,7 +27,8 @@ fn a_server_that_breaks_its_promise_tells_nothing_of_the_filter() {
 
 #[test]
 fn an_other_address_that_does_not_answer_tells_nothing_of_the_mapping() {
-    let report = World::new(nat(Part::Endpoint, Part::AddressAndPort), Manner::Lame, 1).run();
+    let report =
+        World::new(nat(Dependence::Endpoint, Dependence::AddressAndPort), Manner::Lame, 1).run();
     assert_eq!(report.mapping.behavior, Behavior::Unknown);
     assert_eq!(report.filtering.behavior, Behavior::Unknown);
     assert!(report.mapped.is_some());
@@ -41,12 +42,12 @@ fn plain_servers_are_compared() {
         ("198.51.100.8:19302", None, Manner::Dead),
     ];
     for (mapping, behavior) in [
-        (Part::Endpoint, Behavior::Is(Dependence::Endpoint)),
-        (Part::Address, Behavior::Dependent),
-        (Part::AddressAndPort, Behavior::Dependent),
+        (Dependence::Endpoint, Behavior::Is(Dependence::Endpoint)),
+        (Dependence::Address, Behavior::Dependent),
+        (Dependence::AddressAndPort, Behavior::Dependent),
     ] {
-        let mut world =
-            World::new(nat(mapping, Part::AddressAndPort), Manner::Plain, 1).with_servers(&servers);
+        let mut world = World::new(nat(mapping, Dependence::AddressAndPort), Manner::Plain, 1)
+            .with_servers(&servers);
         let report = world.run();
         assert_eq!((report.mapping.behavior, report.mapping.basis), (behavior, Basis::Compared));
         assert_eq!(report.filtering.behavior, Behavior::Unknown);
@@ -54,11 +55,12 @@ fn plain_servers_are_compared() {
     }
     // Two ports of one address tell nothing of other addresses.
     let servers = [(MAIN, None, Manner::Plain), ("198.51.100.1:3480", None, Manner::Plain)];
-    for (mapping, behavior) in
-        [(Part::Address, Behavior::Unknown), (Part::AddressAndPort, Behavior::Dependent)]
-    {
+    for (mapping, behavior) in [
+        (Dependence::Address, Behavior::Unknown),
+        (Dependence::AddressAndPort, Behavior::Dependent),
+    ] {
         let mut world =
-            World::new(nat(mapping, Part::Endpoint), Manner::Plain, 1).with_servers(&servers);
+            World::new(nat(mapping, Dependence::Endpoint), Manner::Plain, 1).with_servers(&servers);
         assert_eq!(world.run().mapping.behavior, behavior);
     }
 }
@@ -71,8 +73,8 @@ fn the_server_with_two_addresses_is_found() {
         ("198.51.100.8:3478", None, Manner::Dead),
         (MAIN, Some(OTHER), Manner::Full),
     ];
-    let mut world =
-        World::new(nat(Part::Endpoint, Part::Address), Manner::Full, 1).with_servers(&servers);
+    let mut world = World::new(nat(Dependence::Endpoint, Dependence::Address), Manner::Full, 1)
+        .with_servers(&servers);
     let report = world.run();
     assert_eq!(report.mapping.behavior, Behavior::Is(Dependence::Endpoint));
     assert_eq!(report.filtering.behavior, Behavior::Is(Dependence::Address));
@@ -81,7 +83,7 @@ fn the_server_with_two_addresses_is_found() {
 
 #[test]
 fn where_nothing_answers_nothing_is_known() {
-    let report = World::new(nat(Part::Endpoint, Part::Endpoint), Manner::Dead, 1).run();
+    let report = World::new(nat(Dependence::Endpoint, Dependence::Endpoint), Manner::Dead, 1).run();
     assert_eq!(report.is_translated(), None);
     assert_eq!(report.mapping.behavior, Behavior::Unknown);
     assert_eq!(report.filtering.behavior, Behavior::Unknown);

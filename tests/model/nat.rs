@@ -4,32 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+pub use floe::discovery::Dependence;
+
 use super::packet::{Body, Packet, Protocol};
 
-/// What a mapping (RFC 4787 §4.1) or a filter (§5) depends on, beside the
-/// inside endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Dependence {
-    Endpoint,
-    Address,
-    AddressAndPort,
-}
+type Part = Option<(IpAddr, u16)>;
 
-impl Dependence {
-    pub const ALL: [Dependence; 3] =
-        [Dependence::Endpoint, Dependence::Address, Dependence::AddressAndPort];
-
-    /// The part of `remote` that matters.
-    fn part(self, remote: SocketAddr) -> Part {
-        match self {
-            Dependence::Endpoint => None,
-            Dependence::Address => Some((remote.ip(), 0)),
-            Dependence::AddressAndPort => Some((remote.ip(), remote.port())),
-        }
+/// The part of an endpoint outside that a mapping or a filter depends on.
+fn part_of(of: Dependence, outside: SocketAddr) -> Part {
+    match of {
+        Dependence::Endpoint => None,
+        Dependence::Address => Some((outside.ip(), 0)),
+        Dependence::AddressAndPort => Some((outside.ip(), outside.port())),
     }
 }
-
-type Part = Option<(IpAddr, u16)>;
 
 /// Which outside port a mapping gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,7 +175,7 @@ impl Nat {
             }
             return from;
         };
-        let part = self.rules.mapping.part(to);
+        let part = part_of(self.rules.mapping, to);
         let is = |b: &&Binding| b.protocol == protocol && b.inside == from && b.part == part;
         if let Some(known) = self.bindings.iter().find(is) {
             return known.outside;

@@ -4,32 +4,19 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use floe::discovery::Dependence;
 use floe::timer::Time;
 
-/// What a mapping (RFC 4787 §4.1) or a filter (§5) depends on, beside the
-/// inside endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dependence {
-    Endpoint,
-    Address,
-    AddressAndPort,
-}
+type Part = Option<(IpAddr, u16)>;
 
-impl Dependence {
-    pub const ALL: [Dependence; 3] =
-        [Dependence::Endpoint, Dependence::Address, Dependence::AddressAndPort];
-
-    /// The part of `remote` that matters.
-    fn part(self, remote: SocketAddr) -> Part {
-        match self {
-            Dependence::Endpoint => None,
-            Dependence::Address => Some((remote.ip(), 0)),
-            Dependence::AddressAndPort => Some((remote.ip(), remote.port())),
-        }
+/// The part of an endpoint outside that a mapping or a filter depends on.
+fn part_of(of: Dependence, outside: SocketAddr) -> Part {
+    match of {
+        Dependence::Endpoint => None,
+        Dependence::Address => Some((outside.ip(), 0)),
+        Dependence::AddressAndPort => Some((outside.ip(), outside.port())),
     }
 }
-
-type Part = Option<(IpAddr, u16)>;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -105,7 +92,7 @@ impl Nat {
     pub fn outbound(&mut self, from: SocketAddr, to: SocketAddr, now: Time) -> SocketAddr {
         let Rules { mapping, filtering, timeout, .. } = self.rules;
         self.mappings.retain(|m| now - m.used <= timeout);
-        let part = mapping.part(to);
+        let part = part_of(mapping, to);
         let find = |flow| {
             let is_it = |m: &Mapping| m.inside == from && m.part == part && m.flow == flow;
             self.mappings.iter().position(is_it)
@@ -114,12 +101,12 @@ impl Nat {
         let mut at = known.unwrap_or_else(|| self.map(from, part, None, now));
         let Mapping { outside, permitted, .. } = &self.mappings[at];
         let taken = self.strays.get(&(to, *outside)).is_some_and(|seen| now - *seen <= STRAY);
-        if taken && !permitted.contains_key(&filtering.part(to)) {
+        if taken && !permitted.contains_key(&part_of(filtering, to)) {
             at = self.map(from, part, Some(to), now);
         }
         let found = &mut self.mappings[at];
         found.used = now;
-        found.permitted.insert(filtering.part(to), now);
+        found.permitted.insert(part_of(filtering, to), now);
         found.outside
     }
 
@@ -147,7 +134,7 @@ impl Nat {
             .mappings
             .iter()
             .filter(|m| m.outside == to && live(m.used))
-            .find(|m| m.permitted.get(&filtering.part(from)).is_some_and(|used| live(*used)))
+            .find(|m| m.permitted.get(&part_of(filtering, from)).is_some_and(|used| live(*used)))
             .map(|m| m.inside);
         if inside.is_none() && poisonable && self.outside == Some(to.ip()) {
             self.strays.insert((from, to), now);

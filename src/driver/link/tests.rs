@@ -422,3 +422,61 @@ async fn a_peer_that_does_not_read_does_not_keep_a_connection() {
     timeout(LIMIT, fixture.task).await.unwrap().unwrap();
     assert_eq!(*fixture.notes.told.lock(), []);
 }
+
+/// An owner that has a connection to a server carried on once it has heard of
+/// it (RFC 6062 §4.3).
+#[derive(Default)]
+struct Carrying {
+    link: Mutex<Option<Arc<Link>>>,
+    heard: Mutex<Vec<(u64, Vec<u8>)>>,
+    changed: Notify,
+}
+
+impl Owner for Carrying {
+    fn message(&self, link: LinkId, bytes: &[u8]) {
+        self.heard.lock().push((link.serial, bytes.to_vec()));
+        if let Some(carried) = self.link.lock().take() {
+            carried.carry(LinkId { serial: 2, ..link });
+        }
+        self.changed.notify_one();
+    }
+    fn relayed(&self, _: BaseId, _: SocketAddr, _: &[u8]) {
+        unreachable!("nothing is relayed in datagrams");
+    }
+    fn not_stun(&self, link: LinkId) {
+        panic!("{link:?} has heard something else");
+    }
+    fn ended(&self, link: LinkId, kind: Option<io::ErrorKind>) {
+        assert_eq!((link.serial, kind), (2, None), "it ends as what it became");
+        self.changed.notify_one();
+    }
+}
+
+/// What stands behind the server's answer is the peer's, also where both were
+/// read at once.
+#[tokio::test]
+async fn what_follows_a_servers_answer_is_of_what_the_connection_became() {
+    let listener = listen_tcp(Ipv4Addr::LOCALHOST.into(), 0, &BindOptions::default()).unwrap();
+    let mut peer = tokio::net::TcpStream::connect(listener.local()).await.unwrap();
+    let stream = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap().unwrap();
+    let (answer, check) = (stun_message(), stun_message());
+    let frames = framed(&[&check, &check]);
+    let (first, rest) = frames.split_at(check.len() + 5);
+    // All of it is there before anything is read.
+    peer.write_all(&[&answer[..], first].concat()).await.unwrap();
+    let id = LinkId { base: BaseId(1), remote: stream.remote(), serial: 1 };
+    let link = Arc::new(Link::new(id, stream, Framing::Turn, Arc::default()));
+    let owner = Arc::new(Carrying::default());
+    *owner.link.lock() = Some(link.clone());
+    let task = tokio::spawn(run(link, owner.clone()));
+    peer.write_all(rest).await.unwrap();
+    let wait = async {
+        while owner.heard.lock().len() < 3 {
+            owner.changed.notified().await;
+        }
+    };
+    assert!(timeout(LIMIT, wait).await.is_ok(), "only {}", owner.heard.lock().len());
+    assert_eq!(*owner.heard.lock(), [(1, answer), (2, check.clone()), (2, check)]);
+    drop(peer);
+    timeout(LIMIT, task).await.unwrap().unwrap();
+}

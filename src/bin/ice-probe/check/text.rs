@@ -1,6 +1,7 @@
 //! The report for people: the verdict first, then the evidence.
 
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use floe::discovery::{Answer, Basis, DialBack, Finding, Hairpin, Ports, Report};
@@ -102,14 +103,18 @@ fn row(out: &mut String, name: &str, value: impl fmt::Display) -> fmt::Result {
     writeln!(out, "  {name:<20} {value}")
 }
 
+fn outside(out: &mut String, mapped: Option<SocketAddr>, local: SocketAddr) -> fmt::Result {
+    match mapped {
+        Some(mapped) if mapped == local => row(out, "address outside", "the same: no NAT"),
+        Some(mapped) => row(out, "address outside", mapped),
+        None => row(out, "address outside", "unknown: no server answered"),
+    }
+}
+
 fn write_udp(out: &mut String, family: &str, report: &Report) -> fmt::Result {
     writeln!(out, "\n{}", format_args!("UDP over {family}").bold())?;
     row(out, "address here", report.local)?;
-    match report.mapped {
-        Some(mapped) if mapped == report.local => row(out, "address outside", "the same: no NAT")?,
-        Some(mapped) => row(out, "address outside", mapped)?,
-        None => row(out, "address outside", "unknown: no server answered")?,
-    }
+    outside(out, report.mapped, report.local)?;
     for server in &report.servers {
         match server.answer {
             Answer::Mapped { rtt: Some(rtt), .. } => {
@@ -175,11 +180,7 @@ fn hairpin(hairpin: Hairpin) -> &'static str {
 
 fn write_tcp(out: &mut String, family: &str, report: &TcpReport) -> fmt::Result {
     writeln!(out, "\n{}", format_args!("TCP over {family}").bold())?;
-    match report.mapped {
-        Some(mapped) if mapped == report.local => row(out, "address outside", "the same: no NAT")?,
-        Some(mapped) => row(out, "address outside", mapped)?,
-        None => row(out, "address outside", "unknown: no server answered")?,
-    }
+    outside(out, report.mapped, report.local)?;
     for server in &report.servers {
         match server.answer {
             TcpAnswer::Mapped { connect, .. } => {
